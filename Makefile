@@ -1,0 +1,52 @@
+# The environment is built in .venv from requirements.lock; nothing has to be installed before.
+
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+ENV := .venv/bin
+ENV_READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test generate check lint lock clean
+
+help: ## show this
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+serve: $(ENV_READY) ## start the whole product in development mode
+	@exec $(ENV)/sale-service serve --dev $(ARGS)
+
+test: $(ENV_READY) ## run the tests; ARGS="-m long" runs those that take minutes
+	$(ENV)/python -m pytest $(ARGS)
+
+generate: $(ENV_READY) ## rewrite generated/ from the proto
+	$(ENV)/python proto/generate.py
+
+lint: $(ENV_READY) ## format, lint, types, import rules, proto, and whether generated/ is up to date
+	$(ENV)/ruff format --check .
+	$(ENV)/ruff check .
+	$(ENV)/mypy
+	$(ENV)/lint-imports
+	$(ENV)/buf format --diff --exit-code proto
+	image=$$(mktemp --suffix=.binpb) && trap 'rm -f '$$image EXIT \
+		&& $(ENV)/python proto/generate.py --image $$image && $(ENV)/buf lint $$image --config buf.yaml
+	$(ENV)/python proto/generate.py --check
+
+check: lint test ## everything that has to be green
+
+lock: $(ENV_READY) ## resolve the dependencies anew into requirements.lock
+	$(ENV)/pip install --quiet uv
+	$(ENV)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
+		--group dev --upgrade pyproject.toml --output-file requirements.lock
+
+clean: ## remove the environment and the development data
+	rm -rf .venv var
+
+# Debian and Ubuntu split venv off python3; where that part is missing, their package manager brings it.
+$(ENV_READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear .venv >/dev/null 2>&1 || { \
+		version=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])') && sudo=$$(command -v sudo || true) && \
+		echo "Installing python$$version-venv ..." && $$sudo apt-get -qq update && \
+		$$sudo apt-get -qq install -y python$$version-venv && $(PYTHON) -m venv --clear .venv; }
+	$(ENV)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(ENV)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,58 @@
+"""Whether the gateway is alive, and whether it can serve."""
+
+import grpc
+from connectingparty.sale.v1.error_reason_pb2 import ErrorReason
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from starlette.types import Receive, Scope, Send
+
+from gateway.errors import RETRY_AFTER_SECONDS, GatewayError
+from gateway.http_messages import send_json
+
+
+class Alive:
+    """`GET /healthz`: this process answers."""
+
+    path = "/healthz"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        scope["state"]["record"].route = self.path
+        await send_json(send, 200, b'{"status":"alive"}')
+
+
+class Ready:
+    """`GET /readyz`: the service can be reached, and reaches its store.
+
+    Args:
+        channel: to the service.
+        deadline_seconds: how long it may take to answer.
+    """
+
+    path = "/readyz"
+
+    def __init__(self, channel: grpc.aio.Channel, *, deadline_seconds: float) -> None:
+        self._deadline_seconds = deadline_seconds
+        self._check = channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=HealthCheckRequest.SerializeToString,
+            response_deserializer=HealthCheckResponse.FromString,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request.
+
+        Raises:
+            GatewayError: `ERROR_REASON_SERVER_UNAVAILABLE`.
+        """
+        scope["state"]["record"].route = self.path
+        try:
+            response = await self._check(HealthCheckRequest(), timeout=self._deadline_seconds)
+        except grpc.aio.AioRpcError as error:
+            raise _unavailable("The service can't be reached now.") from error
+        if response.status != HealthCheckResponse.SERVING:
+            raise _unavailable("The service can't serve now.")
+        await send_json(send, 200, b'{"status":"ready"}')
+
+
+def _unavailable(message: str) -> GatewayError:
+    return GatewayError(ErrorReason.ERROR_REASON_SERVER_UNAVAILABLE, message, retry_after_seconds=RETRY_AFTER_SECONDS)

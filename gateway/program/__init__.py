@@ -1,0 +1,1 @@
+"""The program `sale-gateway`, and what every program of this project has: settings, logs, signals, workers."""

@@ -1,0 +1,88 @@
+"""The command `sale-gateway`."""
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import click
+import structlog
+
+from gateway.program.logs import configure_logs
+from gateway.program.serve import serve as serve_process
+from gateway.program.settings import ConfigurationError, GatewaySettings, bind, bound_address, load_settings
+from gateway.program.workers import supervise
+
+DISTRIBUTION = "connectingparty-sale"
+P = ParamSpec("P")
+
+_log = structlog.stdlib.get_logger(__name__)
+
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="TOML file with the settings; the environment (SALE_HTTP__LISTEN, ...) and the options here win over it.",
+)
+http_option = click.option(
+    "--http", metavar="HOST:PORT", help="Where the JSON gateway listens.  [default: 127.0.0.1:8080]"
+)
+workers_option = click.option(
+    "--workers", type=int, metavar="N", help="How many processes share the ports.  [default: 1]"
+)
+
+
+class _WrongSetting(click.ClickException):
+    exit_code = 2
+
+
+def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """Make a command tell a wrong setting in one line, with exit code 2."""
+
+    @wraps(command)
+    def wrapped(*arguments: P.args, **named: P.kwargs) -> None:
+        try:
+            command(*arguments, **named)
+        except ConfigurationError as error:
+            raise _WrongSetting(str(error)) from None
+
+    return wrapped
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name=DISTRIBUTION)
+def main() -> None:
+    """The JSON gateway of the Connecting Party's server: documented JSON over HTTP in, gRPC out."""
+
+
+@main.command()
+@config_option
+@http_option
+@click.option("--service", metavar="HOST:PORT", help="gRPC port of the service.  [default: 127.0.0.1:50051]")
+@workers_option
+@one_line_errors
+def serve(config: Path | None, http: str | None, service: str | None, workers: int | None) -> None:
+    """Serve the JSON API in front of a service that runs elsewhere.
+
+    Stops on SIGTERM or Ctrl-C once the requests that run are answered. Exit code 0 is a clean stop, 2 a wrong option or
+    setting.
+    """
+    flags: dict[str, Any] = {"http": {"listen": http, "service": service}, "workers": workers}
+    settings = load_settings(GatewaySettings, config, flags)
+    configure_logs()
+    listener = bind(settings.http.listen, "http.listen")
+    address = bound_address(listener)
+
+    def on_ready() -> None:
+        _log.info("serving", http=str(address), service=str(settings.http.service), workers=settings.workers)
+
+    if settings.workers == 1:
+        serve_process(settings, listener, on_ready)
+    else:
+        supervise(
+            settings.workers,
+            serve_process,
+            (settings, listener),
+            on_ready=on_ready,
+            grace_seconds=settings.shutdown_grace.total_seconds(),
+        )

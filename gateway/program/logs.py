@@ -1,0 +1,79 @@
+"""Logs: one line an event on standard error, JSON unless that is a terminal. No secret is ever in one."""
+
+import logging
+import sys
+import traceback
+
+import structlog
+from structlog.types import EventDict, Processor, WrappedLogger
+
+# Nothing here is logged on purpose; this is for the day that somebody does.
+_SECRET_NAMES = frozenset(
+    {
+        "access_token",
+        "authorization",
+        "check_signature",
+        "control_key",
+        "control_keys",
+        "idempotency_key",
+        "imei",
+        "ip_addresses",
+        "nonce",
+        "serial_number",
+        "session_token",
+        "signature",
+        "token",
+    }
+)
+
+
+def configure_logs() -> None:
+    """Send the events of this project, and the warnings of its libraries, to standard error."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _redact,
+        _exception_without_text,
+    ]
+    renderer: Processor
+    if sys.stderr.isatty():
+        renderer = structlog.dev.ConsoleRenderer()
+    else:
+        renderer = structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # what a client did wrong has a line of its own
+
+
+def _redact(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    for key in _SECRET_NAMES & event.keys():
+        event[key] = "[redacted]"
+    return event
+
+
+def _exception_without_text(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    # The text of an exception may hold what a request held; its type and where it came from do not.
+    match event.pop("exc_info", None):
+        case BaseException() as error:
+            pass
+        case (_, BaseException() as error, _):
+            pass
+        case _:
+            return event
+    frames = traceback.extract_tb(error.__traceback__)
+    event["error_type"] = type(error).__qualname__
+    event["frames"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+    return event

@@ -1,0 +1,60 @@
+"""One serving process: its event loop, its signals, its end."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from multiprocessing import parent_process
+from typing import Protocol, TypeVar
+
+import structlog
+import uvloop
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class Server(Protocol):
+    """What a process runs."""
+
+    async def start(self) -> None:
+        """Begin to serve; what was begun is undone when this raises."""
+
+    async def stop(self) -> None:
+        """Answer what runs and let go of everything."""
+
+    def reload(self) -> None:
+        """Read again what can be changed while it runs."""
+
+
+ServerT = TypeVar("ServerT", bound=Server)
+
+
+def run_server(create: Callable[[], ServerT], on_ready: Callable[[ServerT], None]) -> None:
+    """Serve until SIGTERM or SIGINT; SIGHUP reloads.
+
+    Args:
+        create: makes the server, within the event loop.
+        on_ready: called once it serves.
+
+    Raises:
+        Exception: whatever kept it from starting.
+    """
+    uvloop.run(_serve(create, on_ready))
+
+
+async def _serve(create: Callable[[], ServerT], on_ready: Callable[[ServerT], None]) -> None:
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    server = create()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, server.reload)
+    if (parent := parent_process()) is not None:
+        loop.add_reader(parent.sentinel, stopping.set)  # a worker does not outlive its supervisor
+    await server.start()
+    on_ready(server)
+    await stopping.wait()
+    if parent is not None:
+        loop.remove_reader(parent.sentinel)
+    _log.info("stopping")
+    await server.stop()
+    _log.info("stopped")

@@ -1,0 +1,122 @@
+"""Several processes behind the same ports: a supervisor that starts them, restarts one that died, and ends them."""
+
+import itertools
+import multiprocessing
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+import structlog
+
+_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
+_RESTART_PAUSE_SECONDS = 0.5
+_KILL_AFTER_SECONDS = 5.0
+"""How much longer than its own grace a worker may take to end."""
+
+Work = Callable[..., None]
+"""A module's function: takes arguments that can be pickled and, last, a function to be called once it serves."""
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+def supervise(
+    count: int, work: Work, arguments: tuple[Any, ...], *, on_ready: Callable[[], None], grace_seconds: float
+) -> None:
+    """Run workers until SIGTERM or SIGINT; SIGHUP is passed on to them.
+
+    Args:
+        count: how many.
+        work: what each of them runs.
+        arguments: what it is given.
+        on_ready: called once all of them serve.
+        grace_seconds: how long they may take to end.
+
+    Raises:
+        SystemExit: a worker could not start; with its exit code.
+    """
+    workers: list[SpawnProcess] = []
+    with _received_signals() as received:
+        try:
+            while len(workers) < count:
+                workers.append(_start(work, arguments))
+            on_ready()
+            for number in received:
+                if number in (signal.SIGTERM, signal.SIGINT):
+                    break
+                if number == signal.SIGHUP:
+                    _signal_all(workers, signal.SIGHUP)
+                else:
+                    _restart_dead(workers, work, arguments)
+        finally:
+            _stop_all(workers, grace_seconds)
+
+
+@contextmanager
+def _received_signals() -> Iterator[Iterator[int]]:
+    """Give the numbers of the signals as they come: they wait for their turn and interrupt nothing half-way."""
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
+    signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+    for number in _SIGNALS:
+        signal.signal(number, lambda number, frame: None)
+    try:
+        yield (receiver.recv(1)[0] for _ in itertools.count())
+    finally:
+        signal.set_wakeup_fd(-1)
+        receiver.close()
+        sender.close()
+
+
+def _start(work: Work, arguments: tuple[Any, ...]) -> SpawnProcess:
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    worker = context.Process(target=_run_worker, args=(work, arguments, sender), name="worker")
+    worker.start()
+    sender.close()
+    try:
+        receiver.recv()
+    except EOFError:
+        worker.join()
+        raise SystemExit(worker.exitcode if worker.exitcode and worker.exitcode > 0 else 1) from None
+    finally:
+        receiver.close()
+    return worker
+
+
+def _run_worker(work: Work, arguments: tuple[Any, ...], ready: Connection) -> None:
+    def on_ready() -> None:
+        ready.send(os.getpid())
+        ready.close()
+
+    work(*arguments, on_ready)
+
+
+def _restart_dead(workers: list[SpawnProcess], work: Work, arguments: tuple[Any, ...]) -> None:
+    for position, worker in enumerate(workers):
+        if not worker.is_alive():
+            _log.error("worker died", pid=worker.pid, exit_code=worker.exitcode)
+            time.sleep(_RESTART_PAUSE_SECONDS)
+            workers[position] = _start(work, arguments)
+
+
+def _signal_all(workers: list[SpawnProcess], number: int) -> None:
+    for worker in workers:
+        if worker.is_alive() and worker.pid is not None:
+            os.kill(worker.pid, number)
+
+
+def _stop_all(workers: list[SpawnProcess], grace_seconds: float) -> None:
+    _signal_all(workers, signal.SIGTERM)
+    deadline = time.monotonic() + grace_seconds + _KILL_AFTER_SECONDS
+    for worker in workers:
+        worker.join(max(0.0, deadline - time.monotonic()))
+        if worker.is_alive():
+            _log.error("worker killed", pid=worker.pid)
+            worker.kill()
+            worker.join()

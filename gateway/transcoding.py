@@ -1,0 +1,108 @@
+"""One rpc as an ASGI endpoint: HTTP request to message, call, message to HTTP answer."""
+
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from google.rpc.error_details_pb2 import BadRequest
+from starlette.types import Receive, Scope, Send
+
+from gateway.errors import GatewayError, from_rpc_error
+from gateway.http_messages import header_values, read_body, require_json, send_json
+from gateway.json_body import parse_object
+from gateway.json_codec import JsonCodec, Violations
+from gateway.request_log import RequestRecord
+from gateway.routes import HttpRoute
+
+IDEMPOTENCY_KEY = "idempotency-key"
+"""The HTTP header, and the metadata, that makes a request safe to send again."""
+REQUEST_ID = "x-request-id"
+"""The metadata that carries the id of a request on."""
+INVALID_FIELDS = "invalid-fields-bin"
+"""The metadata that tells the service which fields could not be put into the message, so that its error names them
+together with what it finds out of bounds itself."""
+
+_MAX_VIOLATIONS = 32  # metadata has 8 KiB; more than this are items of one list
+_INVOICE_ID = "invoice_id"
+
+
+class Transcoder:
+    """Answers the requests of one route by calls of one rpc.
+
+    Args:
+        route: the route.
+        channel: to the service.
+        deadline_seconds: how long a call may take.
+        max_body_bytes: how long a body may be.
+    """
+
+    def __init__(
+        self, route: HttpRoute, channel: grpc.aio.Channel, *, deadline_seconds: float, max_body_bytes: int
+    ) -> None:
+        request_class, response_class = GetMessageClass(route.rpc.input_type), GetMessageClass(route.rpc.output_type)
+        self._route = route
+        self._request_class = request_class
+        self._request_codec: JsonCodec[Message] = JsonCodec(request_class)
+        self._response_codec: JsonCodec[Message] = JsonCodec(response_class)
+        self._call: Any = channel.unary_unary(
+            f"/{route.rpc.containing_service.full_name}/{route.rpc.name}",
+            request_serializer=request_class.SerializeToString,
+            response_deserializer=response_class.FromString,
+        )
+        self._deadline_seconds = deadline_seconds
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request.
+
+        Raises:
+            GatewayError: it is to be answered with an error.
+            ClientDisconnect: the client went away.
+        """
+        record: RequestRecord = scope["state"]["record"]
+        record.route = self._route.path
+        try:
+            request, violations = await self._read_request(scope, receive)
+            response = await self._proceed(request, _metadata(scope, record.request_id, violations), record)
+        except GatewayError as error:
+            # Where the path names an invoice, the error does too.
+            error.invoice_id = error.invoice_id or scope["path_params"].get(_INVOICE_ID)
+            raise
+        await send_json(send, 200, self._response_codec.encode(response))
+
+    async def _read_request(self, scope: Scope, receive: Receive) -> tuple[Message, Violations]:
+        if not self._route.has_body:
+            request, violations = self._request_class(), Violations()
+        else:
+            require_json(scope)
+            body = await read_body(scope, receive, self._max_body_bytes)
+            request, violations = self._request_codec.decode(parse_object(body))
+        for name, value in scope["path_params"].items():
+            setattr(request, name, value)
+        return request, violations
+
+    async def _proceed(self, request: Message, metadata: Any, record: RequestRecord) -> Message:
+        call = self._call(request, timeout=self._deadline_seconds, metadata=metadata)
+        try:
+            response: Message = await call
+        except grpc.aio.AioRpcError as error:
+            record.read_trailing_metadata(error.trailing_metadata())
+            raise from_rpc_error(error) from error
+        record.read_trailing_metadata(await call.trailing_metadata())
+        return response
+
+
+def _metadata(scope: Scope, request_id: str, violations: Violations) -> tuple[tuple[str, str | bytes], ...]:
+    metadata: list[tuple[str, str | bytes]] = [(REQUEST_ID, request_id)]
+    fields = [BadRequest.FieldViolation(field=path, description=words) for path, words in violations[:_MAX_VIOLATIONS]]
+    for value in header_values(scope, IDEMPOTENCY_KEY.encode()):
+        if value.isascii() and (text := value.decode()).isprintable():
+            metadata.append((IDEMPOTENCY_KEY, text))
+        else:  # gRPC has no room for it in metadata
+            fields.append(
+                BadRequest.FieldViolation(field="Idempotency-Key", description="must be printable ASCII characters")
+            )
+    if fields:
+        metadata.append((INVALID_FIELDS, BadRequest(field_violations=fields).SerializeToString()))
+    return tuple(metadata)

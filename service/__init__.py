@@ -1,0 +1,1 @@
+"""The SaleService: sessions, signing, endpoints and their durable store behind typed RPCs. Knows nothing of HTTP."""

@@ -1,0 +1,78 @@
+"""The identifiers that we make, in forms that leave a signature only one reading.
+
+A signature joins its parts without a separator, so characters could move from one part to its neighbour. Every part
+made here has a fixed length, the nonce begins with a letter (no digit of the endpoint id can join it) and the invoice
+id ends with one (no digit of it can join the amount).
+"""
+
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import NewType
+from uuid import UUID
+
+InvoiceId = NewType("InvoiceId", str)
+Nonce = NewType("Nonce", str)
+AccessToken = NewType("AccessToken", str)
+
+Clock = Callable[[], datetime]
+"""Tells the time as an aware datetime in UTC."""
+Randomness = Callable[[int], bytes]
+"""Gives so many bytes from a cryptographically secure source (`secrets.token_bytes`)."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_HEX_LETTERS = "abcdef"
+
+
+def utc_now() -> datetime:
+    """Return the system's time in UTC."""
+    return datetime.now(UTC)
+
+
+def microseconds(moment: datetime) -> int:
+    """Return whole microseconds since 1970-01-01 UTC, exactly."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def from_microseconds(count: int) -> datetime:
+    """Return the moment so many microseconds after 1970-01-01 UTC."""
+    return _EPOCH + count * _MICROSECOND
+
+
+def new_invoice_id(now: datetime, randomness: Randomness) -> InvoiceId:
+    """Make a UUID of version 7 whose last digit is a letter.
+
+    Args:
+        now: the time that leads the id, so that ids made one after the other lie together in an index; the 12 bits
+            after the milliseconds hold their fraction (RFC 9562, section 6.2, method 3).
+        randomness: source of the other 62 bits.
+
+    Returns:
+        36 characters in lower case.
+    """
+    milliseconds, rest = divmod(microseconds(now), 1000)
+    random = int.from_bytes(randomness(9))
+    value = milliseconds << 80 | 0x7 << 76 | (rest * 4096 // 1000) << 64 | 0b10 << 62
+    value |= (random >> 8) & ((1 << 62) - 1) & ~0xF
+    return InvoiceId(str(UUID(int=value))[:-1] + _letter(random & 0xFF))
+
+
+def new_nonce(randomness: Randomness) -> Nonce:
+    """Make a nonce: 64 hexadecimal digits (254 random bits), the first one a letter."""
+    digits = randomness(33).hex()
+    return Nonce(_letter(int(digits[:2], 16)) + digits[3:])
+
+
+def new_access_token(randomness: Randomness) -> AccessToken:
+    """Make an access token: 64 hexadecimal digits (256 random bits)."""
+    return AccessToken(randomness(32).hex())
+
+
+def hash_access_token(access_token: str) -> bytes:
+    """Return the SHA-256 of an access token (32 bytes): the only form in which one is stored."""
+    return hashlib.sha256(access_token.encode()).digest()
+
+
+def _letter(byte: int) -> str:
+    return _HEX_LETTERS[byte % len(_HEX_LETTERS)]

@@ -1,0 +1,83 @@
+"""The command `sale-service`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import structlog
+
+from gateway.program.cli import DISTRIBUTION, config_option, http_option, one_line_errors, workers_option
+from gateway.program.logs import configure_logs
+from gateway.program.settings import Address, bind, bound_address, load_settings
+from gateway.program.workers import supervise
+from service.program.development import banner, with_development_defaults
+from service.program.serve import serve as serve_process
+from service.program.serve import serve_worker
+from service.program.settings import ServiceSettings, endpoints_of
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name=DISTRIBUTION)
+def main() -> None:
+    """The Connecting Party's server: sessions and signatures of sales, over gRPC and documented JSON."""
+
+
+@main.command()
+@config_option
+@click.option("--dev", is_flag=True, help="Need no configuration: a test endpoint, data under var/, loopback only.")
+@http_option
+@click.option("--no-http", is_flag=True, help="Leave the JSON gateway out; run sale-gateway in front.")
+@click.option("--grpc", metavar="HOST:PORT", help="Where the gRPC port is.  [default: 127.0.0.1:50051]")
+@click.option("--store", metavar="URL", help="Where sessions are stored.  [default: sqlite:///var/sale.db]")
+@workers_option
+@one_line_errors
+def serve(
+    config: Path | None,
+    dev: bool,
+    http: str | None,
+    no_http: bool,
+    grpc: str | None,
+    store: str | None,
+    workers: int | None,
+) -> None:
+    """Serve the gRPC port and, in the same process, the JSON gateway.
+
+    SIGHUP reads the endpoints and their control keys again. Stops on SIGTERM or Ctrl-C once the requests that run are
+    answered. Exit code 0 is a clean stop, 2 a wrong option or setting.
+    """
+    flags: dict[str, Any] = {
+        "http": {"listen": http},
+        "grpc": {"listen": grpc},
+        "store": {"url": store},
+        "workers": workers,
+    }
+    settings = load_settings(ServiceSettings, config, flags)
+    if dev:
+        settings = with_development_defaults(settings)
+    endpoints_of(settings.endpoints)
+    configure_logs()
+    listener = None if no_http else bind(settings.http.listen, "http.listen")
+    http_address = None if listener is None else bound_address(listener)
+
+    def on_ready(grpc_address: Address) -> None:
+        addresses = {"http": str(http_address)} if http_address else {}
+        _log.info("serving", **addresses, grpc=str(grpc_address), workers=settings.workers)
+        if dev:
+            click.echo(banner(settings, http_address, grpc_address))
+
+    if settings.workers == 1:
+        serve_process(settings, config, listener, settings.grpc.listen, on_ready)
+        return
+    bind(settings.grpc.listen, "grpc.listen").close()  # nobody else may have it
+    # Bound without listening, it keeps the port for the workers, who listen on it side by side.
+    with bind(settings.grpc.listen, "grpc.listen", reuse_port=True) as reserved:
+        grpc_address = bound_address(reserved)
+        supervise(
+            settings.workers,
+            serve_worker,
+            (settings, config, listener, grpc_address),
+            on_ready=lambda: on_ready(grpc_address),
+            grace_seconds=settings.shutdown_grace.total_seconds(),
+        )

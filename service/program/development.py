@@ -1,0 +1,72 @@
+"""Development mode: the whole product without configuration, on loopback only."""
+
+import json
+from ipaddress import ip_address
+from typing import Any
+
+from gateway.program.settings import Address, ConfigurationError
+from service.program.settings import EndpointSettings, ServiceSettings
+
+ENDPOINT_ID = "1111"
+CONTROL_KEY = "00000000-1111-2222-3333-444444444444"
+"""Known to everybody: a signature under it proves nothing."""
+
+_ENDPOINT = {"id": ENDPOINT_ID, "provider": "SBC", "control_keys": [CONTROL_KEY], "currencies": ["EUR", "USD", "RUB"]}
+
+
+def with_development_defaults(settings: ServiceSettings) -> ServiceSettings:
+    """Return settings with an endpoint, unless they have one, and with reflection.
+
+    Raises:
+        ConfigurationError: they would let another host in.
+    """
+    for name, section in (("http", settings.http), ("grpc", settings.grpc)):
+        if not _is_loopback(section.listen):
+            raise ConfigurationError(f"{name}.listen: --dev listens on loopback only, not on {section.listen}")
+    endpoints = settings.endpoints or (EndpointSettings.model_validate(_ENDPOINT),)
+    return settings.model_copy(
+        update={"endpoints": endpoints, "grpc": settings.grpc.model_copy(update={"reflection": True})}
+    )
+
+
+def banner(settings: ServiceSettings, http: Address | None, grpc: Address) -> str:
+    """Return what a newcomer reads first: where to find what, and a command to begin with.
+
+    Args:
+        settings: of the server.
+        http: where the JSON gateway listens, if it does.
+        grpc: where the gRPC port is.
+    """
+    endpoint = settings.endpoints[0]
+    lines = [
+        "Connecting Party's server, development mode: test keys, loopback only.",
+        "",
+        f"  JSON gateway  {f'http://{http}' if http else 'none (--no-http)'}",
+        f"  gRPC          {grpc} (plaintext, with reflection)",
+        f"  endpoint id   {endpoint.id}",
+        f"  control key   {endpoint.control_keys[0].get_secret_value() if endpoint.control_keys else 'from its file'}",
+        f"  data          {settings.store.path}",
+    ]
+    if http:
+        lines += ["", "Initiate a sale:", "", _curl(f"http://{http}", min(endpoint.currencies)), ""]
+    return "\n".join(lines)
+
+
+def _curl(base: str, currency: str) -> str:
+    token = f"'$(curl -s {base}/auth/request-access-token | cut -d '\"' -f 6)'"
+    body: dict[str, Any] = {
+        "consumer": {"device": {"serialNumber": "R58M123ABC"}},
+        "session": {"accessToken": token},
+        "transaction": {"amountCentis": 1042, "currency": currency},
+    }
+    text = json.dumps(body).replace(json.dumps(token), f'"{token}"')
+    return f"curl -s {base}/sale/initiate-sale -H 'Content-Type: application/json' -d '{text}'"
+
+
+def _is_loopback(address: Address) -> bool:
+    if address.host == "localhost":
+        return True
+    try:
+        return ip_address(address.host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,142 @@
+"""The settings of `sale-service`."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
+
+from gateway.program.settings import (
+    Address,
+    AddressSetting,
+    ConfigurationError,
+    DurationSetting,
+    ProgramSettings,
+    Section,
+)
+from service.access_tokens import AccessTokenMode
+from service.endpoints import MAX_AMOUNT_CENTIS, Endpoint, Endpoints
+from service.signing import ControlKey, parse_control_key
+
+SQLITE_SCHEME = "sqlite:///"
+
+
+def _require_sqlite(url: str) -> str:
+    if not url.startswith(SQLITE_SCHEME) or url == SQLITE_SCHEME:
+        raise ValueError("must be sqlite:///PATH, with one more slash where the path is absolute")
+    return url
+
+
+class GrpcSettings(Section):
+    """The gRPC port."""
+
+    listen: AddressSetting = Address("127.0.0.1", 50051)
+    """Where it listens."""
+    reflection: bool = False
+    """Whether callers may ask what rpcs there are."""
+
+
+class StoreSettings(Section):
+    """Where sessions are stored."""
+
+    url: Annotated[str, AfterValidator(_require_sqlite)] = "sqlite:///var/sale.db"
+
+    @property
+    def path(self) -> Path:
+        """The file of an SQLite store."""
+        return Path(self.url.removeprefix(SQLITE_SCHEME))
+
+
+class AccessTokenSettings(Section):
+    """Which access tokens count, and how they are made."""
+
+    mode: AccessTokenMode = "issued"
+    ttl: DurationSetting = timedelta(minutes=30)
+    public: bool = True
+    """Whether `GET /auth/request-access-token` makes one for whoever asks."""
+
+
+class SessionSettings(Section):
+    """Sessions of sales."""
+
+    ttl: DurationSetting = timedelta(minutes=30)
+    """How long after it was opened a session can be checked first."""
+
+
+class EndpointSettings(Section):
+    """One endpoint at a payment gateway; see `service.endpoints.Endpoint`."""
+
+    id: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z._-]{1,64}$")]
+    provider: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z._-]{1,64}$")]
+    control_keys: tuple[SecretStr, ...] = ()
+    control_key_file: Path | None = None
+    """A file with the control keys instead, one a line."""
+    currencies: frozenset[str]
+    min_centis: Annotated[int, Field(ge=1)] = 1
+    max_centis: Annotated[int, Field(le=MAX_AMOUNT_CENTIS)] = MAX_AMOUNT_CENTIS
+    signature_case: Literal["upper", "lower"] = "upper"
+    default: bool = False
+
+    @model_validator(mode="after")
+    def _require_keys_once(self) -> "EndpointSettings":
+        if bool(self.control_keys) == (self.control_key_file is not None):
+            raise ValueError("control_keys: must be set, or control_key_file instead")
+        return self
+
+    def to_endpoint(self) -> Endpoint:
+        """Return the endpoint, with the keys that its file holds now.
+
+        Raises:
+            ValueError: as of `Endpoint`.
+        """
+        values = self.model_dump(exclude={"control_keys", "control_key_file"})
+        return Endpoint(**values, control_keys=self._read_keys())
+
+    def _read_keys(self) -> tuple[ControlKey, ...]:
+        if self.control_key_file is None:
+            name, lines = "control_keys", [key.get_secret_value() for key in self.control_keys]
+        else:
+            name = "control_key_file"
+            try:
+                lines = self.control_key_file.read_text().split()
+            except OSError as error:
+                raise ValueError(f"{name}: {error.strerror}") from None
+        keys = []
+        for position, line in enumerate(lines):
+            try:
+                keys.append(parse_control_key(line))
+            except ValueError as error:
+                raise ValueError(f"{name}[{position}]: {error}") from None
+        return tuple(keys)
+
+
+class ServiceSettings(ProgramSettings):
+    """All settings of `sale-service`."""
+
+    grpc: GrpcSettings = GrpcSettings()
+    store: StoreSettings = StoreSettings()
+    access_tokens: AccessTokenSettings = AccessTokenSettings()
+    sessions: SessionSettings = SessionSettings()
+    endpoints: tuple[EndpointSettings, ...] = ()
+
+
+def endpoints_of(settings: Sequence[EndpointSettings]) -> tuple[Endpoint, ...]:
+    """Return the endpoints that the settings describe, which can work side by side.
+
+    Raises:
+        ConfigurationError: they can't, or one makes no sense.
+    """
+    endpoints = []
+    for position, endpoint in enumerate(settings):
+        try:
+            endpoints.append(endpoint.to_endpoint())
+        except ValueError as error:
+            raise ConfigurationError(f"endpoints[{position}].{error}") from None
+    if not endpoints:
+        raise ConfigurationError("endpoints: needs one at least, with its control key; or try --dev")
+    try:
+        Endpoints(endpoints)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+    return tuple(endpoints)

@@ -1,0 +1,257 @@
+"""Sales: opening a session, and confirming it to the payment gateway."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from hmac import compare_digest
+
+from structlog.contextvars import bind_contextvars
+
+from service.access_tokens import AccessTokens, Authentication
+from service.endpoints import Endpoint, Endpoints
+from service.errors import ErrorReason, SaleError, StoreUnavailable
+from service.idempotency import RETENTION, RunningKeys, hash_request
+from service.identifiers import Clock, Randomness, hash_access_token, new_invoice_id, new_nonce
+from service.signing import check_signature, same, same_signature, session_signature
+from service.store import IdempotencyRecord, IdentifierTaken, Sale, Store
+
+_ATTEMPTS = 3
+"""How often new identifiers are drawn: ones this long are taken only where the source of randomness repeats itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class InitiateSale:
+    """What a consumer's app asks for. Every value is within the bounds of the proto."""
+
+    access_token: str
+    serial_number: str
+    amount_centis: int
+    currency: str
+    imei: str | None = None
+    ip_addresses: tuple[str, ...] = ()
+    lat: float | None = None
+    lng: float | None = None
+
+    def hash(self) -> bytes:
+        """Return the SHA-256 of all but the access token, by which a repeated request is known."""
+        return hash_request(
+            self.serial_number, self.amount_centis, self.currency, self.imei, self.ip_addresses, self.lat, self.lng
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSale:
+    """What the payment gateway was given by the app. Every value is within the bounds of the proto."""
+
+    invoice_id: str
+    access_token: str
+    serial_number: str
+    nonce: str
+    signature: str
+    session_token: str
+    client_card_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmedSale:
+    """A sale whose check succeeded."""
+
+    sale: Sale
+    session_token: str
+    check_signature: str
+
+
+class Sales:
+    """Opens sessions and confirms them.
+
+    Args:
+        store: where they are stored.
+        endpoints: where they can go.
+        access_tokens: who may open one.
+        session_ttl: how long after it was opened a session can be checked first.
+        clock: the time.
+        randomness: what invoice ids and nonces are made of.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        endpoints: Endpoints,
+        access_tokens: AccessTokens,
+        *,
+        session_ttl: timedelta,
+        clock: Clock,
+        randomness: Randomness,
+    ) -> None:
+        self._store = store
+        self._endpoints = endpoints
+        self._access_tokens = access_tokens
+        self._session_ttl = session_ttl
+        self._clock = clock
+        self._randomness = randomness
+        self._running_keys = RunningKeys()
+
+    async def initiate(self, request: InitiateSale, idempotency_key: str | None = None) -> Sale:
+        """Open a session, or return the one that the same request with the same key opened before.
+
+        Args:
+            request: the sale to open.
+            idempotency_key: makes it safe to send the request again, within the scope of the access token.
+
+        Returns:
+            The sale, which is stored durably.
+
+        Raises:
+            SaleError: ERROR_REASON_ACCESS_TOKEN_INVALID, _CURRENCY_NOT_ACCEPTED, _AMOUNT_OUT_OF_LIMITS,
+                _IDEMPOTENCY_KEY_REUSED, _IDEMPOTENCY_KEY_IN_USE or _SERVER_UNAVAILABLE; no session was opened, but the
+                last leaves open whether one was.
+        """
+        consumer = await self._access_tokens.authenticate(request.access_token)
+        if idempotency_key is None:
+            sale = await self._open(request, consumer, None)
+        else:
+            with self._running_keys.claim(consumer.access_token_hash, idempotency_key):
+                sale = await self._open_once(request, consumer, idempotency_key)
+        self._bind_log(sale)
+        return sale
+
+    async def check(self, request: CheckSale) -> ConfirmedSale:
+        """Confirm that a session was opened with exactly these values, and bind the session token to it.
+
+        Args:
+            request: what the payment gateway knows.
+
+        Returns:
+            The confirmation: the same one for the same request, however often it is sent.
+
+        Raises:
+            SaleError: ERROR_REASON_INVOICE_NOT_FOUND, _SESSION_MISMATCH, _SESSION_EXPIRED, _CLIENT_CARD_NOT_FOUND,
+                _SESSION_ALREADY_CHECKED or _SERVER_UNAVAILABLE; the sale stays as it was.
+        """
+        sale = await self._store.find_sale(request.invoice_id)
+        if sale is None:
+            raise SaleError(ErrorReason.ERROR_REASON_INVOICE_NOT_FOUND)
+        endpoint = self._bind_log(sale)
+        if endpoint is None:
+            raise StoreUnavailable("The endpoint of this sale is not configured now; try again later.")
+        if not (_matches(sale, request) and _is_authentic(sale, endpoint, request.access_token)):
+            raise SaleError(ErrorReason.ERROR_REASON_SESSION_MISMATCH)
+        now = self._clock()
+        if sale.session_token is None and sale.expires_at <= now:
+            raise SaleError(ErrorReason.ERROR_REASON_SESSION_EXPIRED)
+        if request.client_card_id is not None:
+            raise SaleError(ErrorReason.ERROR_REASON_CLIENT_CARD_NOT_FOUND)
+        bound = sale.session_token or await self._store.bind_check(sale.invoice_id, request.session_token, now)
+        if not same(bound, request.session_token):
+            raise SaleError(ErrorReason.ERROR_REASON_SESSION_ALREADY_CHECKED)
+        signature = check_signature(
+            endpoint.control_keys[0],
+            serial_number=sale.serial_number,
+            nonce=sale.nonce,
+            endpoint_id=sale.endpoint_id,
+            invoice_id=sale.invoice_id,
+        )
+        return ConfirmedSale(sale, bound, endpoint.in_case(signature))
+
+    async def _open_once(self, request: InitiateSale, consumer: Authentication, idempotency_key: str) -> Sale:
+        record = await self._store.find_idempotency_record(consumer.access_token_hash, idempotency_key, self._clock())
+        if record is None:
+            return await self._open(request, consumer, idempotency_key)
+        return await self._repeat(request, record)
+
+    async def _repeat(self, request: InitiateSale, record: IdempotencyRecord) -> Sale:
+        if record.request_hash != request.hash():
+            raise SaleError(ErrorReason.ERROR_REASON_IDEMPOTENCY_KEY_REUSED)
+        sale = await self._store.find_sale(record.invoice_id)
+        if sale is None:
+            raise LookupError("an idempotency record names a sale that is not stored")
+        return sale
+
+    async def _open(self, request: InitiateSale, consumer: Authentication, idempotency_key: str | None) -> Sale:
+        endpoint = self._endpoints.choose(request.currency, consumer.endpoint_id)
+        endpoint.require_within_limits(request.amount_centis)
+        for _ in range(_ATTEMPTS):
+            sale = self._new_sale(request, consumer, endpoint)
+            record = None if idempotency_key is None else _record(sale, idempotency_key, request)
+            try:
+                earlier = await self._store.open_session(sale, record)
+            except IdentifierTaken:
+                continue
+            return sale if earlier is None else await self._repeat(request, earlier)
+        raise RuntimeError("the source of randomness repeats itself")
+
+    def _new_sale(self, request: InitiateSale, consumer: Authentication, endpoint: Endpoint) -> Sale:
+        now = self._clock()
+        invoice_id = new_invoice_id(now, self._randomness)
+        nonce = new_nonce(self._randomness)
+        signature = session_signature(
+            endpoint.control_keys[0],
+            access_token=request.access_token,
+            serial_number=request.serial_number,
+            endpoint_id=endpoint.id,
+            nonce=nonce,
+            invoice_id=invoice_id,
+            amount_centis=request.amount_centis,
+            currency=request.currency,
+        )
+        return Sale(
+            invoice_id=invoice_id,
+            endpoint_id=endpoint.id,
+            access_token_hash=consumer.access_token_hash,
+            serial_number=request.serial_number,
+            imei=request.imei,
+            ip_addresses=request.ip_addresses,
+            lat=request.lat,
+            lng=request.lng,
+            amount_centis=request.amount_centis,
+            currency=request.currency,
+            nonce=nonce,
+            signature=endpoint.in_case(signature),
+            initiated_at=now,
+            expires_at=now + self._session_ttl,
+        )
+
+    def _bind_log(self, sale: Sale) -> Endpoint | None:
+        endpoint = self._endpoints.find(sale.endpoint_id)
+        bind_contextvars(
+            invoice_id=sale.invoice_id,
+            endpoint_id=sale.endpoint_id,
+            provider=endpoint.provider if endpoint else None,
+        )
+        return endpoint
+
+
+def _record(sale: Sale, idempotency_key: str, request: InitiateSale) -> IdempotencyRecord:
+    return IdempotencyRecord(
+        sale.access_token_hash, idempotency_key, request.hash(), sale.invoice_id, sale.initiated_at + RETENTION
+    )
+
+
+def _matches(sale: Sale, request: CheckSale) -> bool:
+    # Every comparison is made whatever the others gave, so that the time taken does not tell which one failed.
+    return all(
+        [
+            same(sale.serial_number, request.serial_number),
+            compare_digest(sale.access_token_hash, hash_access_token(request.access_token)),
+            same(sale.nonce, request.nonce),
+            same_signature(sale.signature, request.signature),
+        ]
+    )
+
+
+def _is_authentic(sale: Sale, endpoint: Endpoint, access_token: str) -> bool:
+    # The stored values match what was sent; now the stored signature has to be one that we made over them. It is not
+    # when a row was tampered with (the amount is in no request of the gateway), or its key was withdrawn.
+    signatures = (
+        session_signature(
+            key,
+            access_token=access_token,
+            serial_number=sale.serial_number,
+            endpoint_id=sale.endpoint_id,
+            nonce=sale.nonce,
+            invoice_id=sale.invoice_id,
+            amount_centis=sale.amount_centis,
+            currency=sale.currency,
+        )
+        for key in endpoint.control_keys
+    )
+    return any(same_signature(sale.signature, signature) for signature in signatures)
