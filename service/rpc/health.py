@@ -10,6 +10,7 @@ from service.errors import StoreUnavailable
 from service.store import Store
 
 _INTERVAL_SECONDS = 1.0
+_PATIENCE_SECONDS = 1.0
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -46,7 +47,10 @@ class StoreHealth:
 
     async def _ask(self) -> None:
         try:
-            await self._store.ping()
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await self._store.ping()
+        except TimeoutError:
+            await self._set(False, "The store does not answer.")
         except StoreUnavailable as error:
             await self._set(False, str(error))
         else:

@@ -40,6 +40,9 @@ _log = structlog.stdlib.get_logger(__name__)
 class UnaryInterceptor(grpc.aio.ServerInterceptor, ABC):
     """Runs `around` around every unary rpc; one that streams is let pass."""
 
+    _absent: Handler | None = None
+    """Runs where there is no such rpc."""
+
     def __init__(self) -> None:
         self._wrapped: dict[str, Handler] = {}
 
@@ -54,7 +57,7 @@ class UnaryInterceptor(grpc.aio.ServerInterceptor, ABC):
             return wrapped
         handler = await continuation(handler_call_details)
         if handler is None:
-            return self._wrap(method, grpc.unary_unary_rpc_method_handler(_no_such_rpc))
+            return self._absent and self._wrap(method, self._absent)
         if handler.unary_unary is None:
             return handler
         self._wrapped[method] = self._wrap(method, handler)
@@ -116,6 +119,10 @@ class Errors(UnaryInterceptor):
     What was not meant to be told to a caller becomes `ERROR_REASON_SERVER_FAILED` with an incident id that the log
     repeats: grpc.aio itself would send the text of the exception.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._absent = grpc.unary_unary_rpc_method_handler(_no_such_rpc)
 
     async def around(self, method: str, request: Any, context: Context, proceed: Behaviour) -> Any:
         """See `UnaryInterceptor`."""

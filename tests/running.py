@@ -1,0 +1,114 @@
+"""The programs as their users run them: processes on ports that the system picks."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx2
+
+PROGRAMS = Path(sys.executable).parent
+START_SECONDS = 30.0
+STOP_SECONDS = 30.0
+ANY_PORT = "127.0.0.1:0"
+
+
+class Program:
+    """A process of `sale-service` or `sale-gateway` that serves.
+
+    Args:
+        arguments: of the program, its name first.
+        log: file that takes its standard error.
+        environment: in addition to this process's own.
+    """
+
+    def __init__(self, arguments: Sequence[str], log: Path, environment: dict[str, str] | None = None) -> None:
+        self._log = log
+        self._log_from = log.stat().st_size if log.exists() else 0
+        with log.open("ab") as stderr:
+            self._process = subprocess.Popen(
+                [str(PROGRAMS / arguments[0]), *arguments[1:]],
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                env={**os.environ, **(environment or {})},
+                start_new_session=True,  # a kill of its group ends its workers too
+            )
+        serving = self.wait_for_event("serving", START_SECONDS)
+        self.http: str | None = serving.get("http")
+        self.grpc: str | None = serving.get("grpc")
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return what it has logged."""
+        with self._log.open("rb") as log:
+            log.seek(self._log_from)
+            return [json.loads(line) for line in log.read().splitlines() if line.startswith(b"{")]
+
+    def wait_for_event(self, name: str, seconds: float = 10.0) -> dict[str, Any]:
+        """Return the first event of this name."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for event in self.events():
+                if event["event"] == name:
+                    return event
+            if self._process.poll() is not None:
+                break
+            time.sleep(0.01)
+        raise AssertionError(f"no event {name!r}: {self._log.read_text()[-2000:]}")
+
+    def send(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def stop(self) -> int:
+        """Ask it to end, and return its exit code."""
+        if self._process.poll() is None:
+            self.send(signal.SIGTERM)
+        return self._process.wait(STOP_SECONDS)
+
+    def kill(self) -> None:
+        """End it and its workers at once."""
+        if self._process.poll() is None:
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait(STOP_SECONDS)
+
+    def client(self, **named: Any) -> httpx2.Client:
+        """Return a client of its JSON gateway."""
+        return httpx2.Client(base_url=f"http://{self.http}", timeout=20.0, **named)
+
+    def channel(self) -> grpc.Channel:
+        """Return a channel to its gRPC port."""
+        # Channels to one address share a connection otherwise, and with it the back-off after a server went away.
+        return grpc.insecure_channel(str(self.grpc), options=[("grpc.use_local_subchannel_pool", 1)])
+
+
+@contextmanager
+def running(arguments: Sequence[str], log: Path, environment: dict[str, str] | None = None) -> Iterator[Program]:
+    """Run a program for as long as the block does."""
+    program = Program(arguments, log, environment)
+    try:
+        yield program
+    finally:
+        program.kill()
+
+
+def service_arguments(config: Path, store: Path, *more: str) -> list[str]:
+    """Return the command line of a service on free ports."""
+    return [
+        "sale-service",
+        "serve",
+        f"--config={config}",
+        f"--http={ANY_PORT}",
+        f"--grpc={ANY_PORT}",
+        f"--store=sqlite:///{store}",
+        *more,
+    ]
