@@ -1,6 +1,8 @@
 # The environment is built in .venv from requirements.lock; nothing has to be installed before.
 
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+# The first Python on the PATH that runs and is new enough.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 ENV := .venv/bin
 ENV_READY := .venv/.ready
 
@@ -41,8 +43,7 @@ clean: ## remove the environment and the development data
 
 # Debian and Ubuntu split venv off python3; where that part is missing, their package manager brings it.
 $(ENV_READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -m venv --clear .venv >/dev/null 2>&1 || { \
 		version=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])') && sudo=$$(command -v sudo || true) && \
 		echo "Installing python$$version-venv ..." && $$sudo apt-get -qq update && \
