@@ -1,5 +1,6 @@
 """One line a request in the log, and the answer where nobody else can give one."""
 
+import asyncio
 import re
 import time
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from connectingparty.sale.v1.error_reason_pb2 import ErrorReason
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import GatewayError
+from gateway.errors import RETRY_AFTER_SECONDS, GatewayError
 from gateway.http_messages import header_values, send_json
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -99,6 +100,11 @@ class RequestLog:
         except ClientDisconnect:
             record.status = _CLIENT_CLOSED_REQUEST
             return
+        except asyncio.CancelledError:
+            if record.status is not None:
+                raise
+            # The server is stopping and its patience has run out: the client is told, then the task ends as it should.
+            refusal = GatewayError(ErrorReason.ERROR_REASON_SERVER_UNAVAILABLE, retry_after_seconds=RETRY_AFTER_SECONDS)
         except Exception as error:
             if record.status is not None:
                 raise  # half an answer is out; the server can only cut the connection

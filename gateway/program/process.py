@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 import structlog
 import uvloop
 
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -45,14 +46,17 @@ async def _serve(create: Callable[[], ServerT], on_ready: Callable[[ServerT], No
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     server = create()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    for number in _STOP_SIGNALS:
+        signal.signal(number, lambda number, frame: stopping.set())
     loop.add_signal_handler(signal.SIGHUP, server.reload)
     if (parent := parent_process()) is not None:
         loop.add_reader(parent.sentinel, stopping.set)  # a worker does not outlive its supervisor
     await server.start()
     on_ready(server)
     await stopping.wait()
+    # A second one must not cut the end short; a handler of the loop would give way to the default one when it closes.
+    for number in _STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     if parent is not None:
         loop.remove_reader(parent.sentinel)
     _log.info("stopping")

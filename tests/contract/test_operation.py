@@ -132,6 +132,31 @@ def test_sigterm_answers_what_runs_and_exits_cleanly(tmp_path: Path, kind: str) 
             socket.create_connection(("127.0.0.1", int(str(deployment.gateway.http).split(":")[1])))
 
 
+@pytest.mark.parametrize("kind", DEPLOYMENTS)
+def test_what_runs_too_long_after_sigterm_is_told_that_the_server_is_unavailable(tmp_path: Path, kind: str) -> None:
+    with ExitStack() as stack:
+        deployment = deploy(stack, kind, tmp_path, 'shutdown_grace = "1s"\n')
+        document = initiate_document(deployment.http.request_access_token())
+        threads = stack.enter_context(ThreadPoolExecutor(1))
+        with apsw.Connection(str(tmp_path / "sale.db")) as other:
+            other.execute("UPDATE sales SET currency = currency")
+            waiting = threads.submit(deployment.http.initiate, document)
+            time.sleep(0.3)
+            deployment.gateway.send(signal.SIGTERM)
+            assert waiting.result().code == 4000
+        other.close()
+
+        assert deployment.gateway.stop() == 0
+
+
+def test_workers_do_not_outlive_their_supervisor(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        deployment = deploy(stack, "two workers", tmp_path)
+        os.kill(deployment.service.pid, signal.SIGKILL)
+
+        wait_until(lambda: sum(event["event"] == "stopped" for event in deployment.service.events()) == 2)
+
+
 NEW_KEY = "11111111-2222-3333-4444-555555555555"
 
 
