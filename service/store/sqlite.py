@@ -5,41 +5,18 @@ of their own, in the event loop's thread: they are a few pages that are in memor
 """
 
 import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
 import apsw
 
-from service.errors import StoreUnavailable
 from service.identifiers import from_microseconds, microseconds
 from service.store import IdempotencyRecord, IdentifierTaken, Sale, StoredAccessToken
 from service.store.group_commit import GroupCommit, Write
-
-FIRST_SOUND_VERSION = (3, 51, 3)
-"""Before it, two connections that commit or checkpoint at the same time could lose pages of the log for good."""
-BUSY_TIMEOUT_MS = 4000
-"""How long to wait for another process's write."""
-
-_UNAVAILABLE = (
-    apsw.BusyError,
-    apsw.LockedError,
-    apsw.FullError,
-    apsw.IOError,
-    apsw.ReadOnlyError,
-    apsw.CantOpenError,
-    apsw.CorruptError,
-    apsw.NotADBError,
-    apsw.PermissionsError,
-    apsw.ProtocolError,
-    apsw.NoMemError,
-    apsw.InterruptError,
-)
+from service.store.sqlite_file import SqliteTransactions, errors_as_unavailable, open_connection, open_writer
 
 _Row = tuple[Any, ...]
 FromT = TypeVar("FromT")
@@ -89,14 +66,11 @@ class SqliteStore:
     """
 
     def __init__(self, path: Path) -> None:
-        _require_sound_version(apsw.sqlite_lib_version())
-        with _errors_as_unavailable():
-            _create_file(path)
-            writer = _open_connection(path)
-            _migrate(writer)
-            self._reader = _open_connection(path)
+        writer = open_writer(path)
+        with errors_as_unavailable():
+            self._reader = open_connection(path)
         self._writer = writer
-        self._group_commit = GroupCommit(writer, _SqliteTransactions(writer))
+        self._group_commit = GroupCommit(writer, SqliteTransactions(writer))
 
     async def open_session(self, sale: Sale, record: IdempotencyRecord | None) -> IdempotencyRecord | None:
         """See `service.store.Store`."""
@@ -164,46 +138,16 @@ class SqliteStore:
         self._writer.close()
 
     def _read(self, statement: str, *bindings: str | int | bytes) -> _Row | None:
-        with _errors_as_unavailable():
+        with errors_as_unavailable():
             row: _Row | None = self._reader.execute(statement, bindings).get
             return row
 
     async def _write(self, write: Write[apsw.Connection, ResultT]) -> ResultT:
         def translated(connection: apsw.Connection) -> ResultT:
-            with _errors_as_unavailable():
+            with errors_as_unavailable():
                 return write(connection)
 
         return await self._group_commit.write(translated)
-
-
-class _SqliteTransactions:
-    def __init__(self, connection: apsw.Connection) -> None:
-        self._connection = connection
-        self._failed = False
-
-    def begin(self) -> None:
-        if self._failed:
-            raise StoreUnavailable
-        with _errors_as_unavailable():
-            self._connection.execute("BEGIN IMMEDIATE")
-
-    def commit(self) -> None:
-        with _errors_as_unavailable():
-            try:
-                self._connection.execute("COMMIT")
-            except apsw.IOError:
-                # What the disk holds now is not known, and a sync that is tried again may report a success that it is
-                # not (the kernel has dropped the pages). Nothing more is written until the store is opened anew.
-                self._failed = True
-                raise
-            finally:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-
-    def rollback(self) -> None:
-        with _errors_as_unavailable():
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
 
 
 def _open_session(
@@ -273,49 +217,3 @@ def _record_from_row(row: _Row) -> IdempotencyRecord:
 
 def _optional(convert: Callable[[FromT], ToT], value: FromT | None) -> ToT | None:
     return None if value is None else convert(value)
-
-
-def _require_sound_version(version: str) -> None:
-    if tuple(int(part) for part in version.split(".")) < FIRST_SOUND_VERSION:
-        raise RuntimeError(f"SQLite {version} can lose committed writes; install an apsw that brings a newer one")
-
-
-def _create_file(path: Path) -> None:
-    # SQLite gives the log the permissions of the file; sessions are for nobody else to read.
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as error:
-        raise apsw.CantOpenError(error.strerror) from error
-
-
-def _open_connection(path: Path) -> apsw.Connection:
-    connection = apsw.Connection(str(path))
-    connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-    connection.pragma("journal_mode", "WAL")
-    connection.pragma("synchronous", "FULL")
-    connection.pragma("trusted_schema", False)
-    return connection
-
-
-def _migrate(connection: apsw.Connection) -> None:
-    steps = sorted(
-        (step for step in files("service.store.sqlite_migrations").iterdir() if step.name.endswith(".sql")),
-        key=lambda step: step.name,
-    )
-    connection.transaction_mode = "IMMEDIATE"  # of several processes that start at once one migrates
-    with connection:
-        version = connection.pragma("user_version")
-        if version > len(steps):
-            raise RuntimeError(f"its schema is version {version}; this program knows up to {len(steps)}")
-        for step in steps[version:]:
-            connection.execute(step.read_text())
-        if version < len(steps):
-            connection.pragma("user_version", len(steps))
-
-
-@contextmanager
-def _errors_as_unavailable() -> Iterator[None]:
-    try:
-        yield
-    except _UNAVAILABLE as error:
-        raise StoreUnavailable from error

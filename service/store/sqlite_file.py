@@ -1,0 +1,149 @@
+"""Opening an SQLite file soundly: its version, its permissions, its settings, its schema, its errors."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+
+import apsw
+
+from service.errors import StoreUnavailable
+
+FIRST_SOUND_VERSION = (3, 51, 3)
+"""Before it, two connections that commit or checkpoint at the same time could lose pages of the log for good."""
+BUSY_TIMEOUT_MS = 4000
+"""How long to wait for another process's write."""
+_BUSY_STEP_MS = 0.5
+
+_UNAVAILABLE = (
+    apsw.BusyError,
+    apsw.LockedError,
+    apsw.FullError,
+    apsw.IOError,
+    apsw.ReadOnlyError,
+    apsw.CantOpenError,
+    apsw.CorruptError,
+    apsw.NotADBError,
+    apsw.PermissionsError,
+    apsw.ProtocolError,
+    apsw.NoMemError,
+    apsw.InterruptError,
+)
+
+
+def open_writer(path: Path) -> apsw.Connection:
+    """Open a file for writing; make it, readable by its owner alone, if there is none; bring its schema up to date.
+
+    Args:
+        path: the file; its folder exists.
+
+    Raises:
+        StoreUnavailable: the file can't be opened.
+        RuntimeError: the SQLite library is not sound, or the file was written by a newer version of this program.
+    """
+    require_sound_version(apsw.sqlite_lib_version())
+    with errors_as_unavailable():
+        _create_file(path)
+        connection = open_connection(path)
+        _migrate(connection)
+    return connection
+
+
+class SqliteTransactions:
+    """`service.store.group_commit.Transactions` on a connection.
+
+    Args:
+        connection: the connection.
+    """
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._failed = False
+
+    def begin(self) -> None:
+        """Take the file's one write lock; wait for it if another process has it."""
+        if self._failed:
+            raise StoreUnavailable
+        with errors_as_unavailable():
+            self._connection.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Return once the log is on the disk."""
+        with errors_as_unavailable():
+            try:
+                self._connection.execute("COMMIT")
+            except apsw.IOError:
+                # What the disk holds now is not known, and a sync that is tried again may report a success that it is
+                # not (the kernel has dropped the pages). Nothing more is written until the store is opened anew.
+                self._failed = True
+                raise
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+    def rollback(self) -> None:
+        """Undo what is open, unless SQLite has by itself."""
+        with errors_as_unavailable():
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+
+def require_sound_version(version: str) -> None:
+    """Refuse a version of SQLite that can lose what it committed.
+
+    Raises:
+        RuntimeError: it is one.
+    """
+    if tuple(int(part) for part in version.split(".")) < FIRST_SOUND_VERSION:
+        raise RuntimeError(f"SQLite {version} can lose committed writes; install an apsw that brings a newer one")
+
+
+def _create_file(path: Path) -> None:
+    # SQLite gives the log the permissions of the file; sessions are for nobody else to read.
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise apsw.CantOpenError(error.strerror) from error
+
+
+def open_connection(path: Path) -> apsw.Connection:
+    """Open a file that exists, with the settings that durability and several processes need."""
+    connection = apsw.Connection(str(path))
+    connection.set_busy_handler(_wait_for_other_process)
+    connection.pragma("journal_mode", "WAL")
+    connection.pragma("synchronous", "FULL")
+    connection.pragma("trusted_schema", False)
+    return connection
+
+
+def _wait_for_other_process(attempts: int) -> bool:
+    # SQLite's own handler sleeps up to 100 ms, in which other processes commit many times over.
+    time.sleep(_BUSY_STEP_MS / 1000)
+    return attempts * _BUSY_STEP_MS < BUSY_TIMEOUT_MS
+
+
+def _migrate(connection: apsw.Connection) -> None:
+    steps = sorted(
+        (step for step in files("service.store.sqlite_migrations").iterdir() if step.name.endswith(".sql")),
+        key=lambda step: step.name,
+    )
+    connection.transaction_mode = "IMMEDIATE"  # of several processes that start at once one migrates
+    with connection:
+        version = connection.pragma("user_version")
+        if version > len(steps):
+            raise RuntimeError(f"its schema is version {version}; this program knows up to {len(steps)}")
+        for step in steps[version:]:
+            connection.execute(step.read_text())
+        if version < len(steps):
+            connection.pragma("user_version", len(steps))
+
+
+@contextmanager
+def errors_as_unavailable() -> Iterator[None]:
+    """Turn what SQLite raises when a file can't be read or written into `StoreUnavailable`."""
+    try:
+        yield
+    except _UNAVAILABLE as error:
+        raise StoreUnavailable from error
