@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import grpc
 import httpx2
@@ -26,18 +26,17 @@ class Program:
     Args:
         arguments: of the program, its name first.
         log: file that takes its standard error.
-        environment: in addition to this process's own.
+        stdout: where its standard output goes, if it is wanted.
     """
 
-    def __init__(self, arguments: Sequence[str], log: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, arguments: Sequence[str], log: Path, stdout: IO[str] | None = None) -> None:
         self._log = log
         self._log_from = log.stat().st_size if log.exists() else 0
         with log.open("ab") as stderr:
             self._process = subprocess.Popen(
                 [str(PROGRAMS / arguments[0]), *arguments[1:]],
-                stdout=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL if stdout is None else stdout,
                 stderr=stderr,
-                env={**os.environ, **(environment or {})},
                 start_new_session=True,  # a kill of its group ends its workers too
             )
         serving = self.wait_for_event("serving", START_SECONDS)
@@ -92,9 +91,9 @@ class Program:
 
 
 @contextmanager
-def running(arguments: Sequence[str], log: Path, environment: dict[str, str] | None = None) -> Iterator[Program]:
+def running(arguments: Sequence[str], log: Path, stdout: IO[str] | None = None) -> Iterator[Program]:
     """Run a program for as long as the block does."""
-    program = Program(arguments, log, environment)
+    program = Program(arguments, log, stdout)
     try:
         yield program
     finally:

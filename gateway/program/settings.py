@@ -11,6 +11,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -60,7 +61,7 @@ def _parse_duration(value: object) -> object:
     return int(match[1]) * _UNITS[match[2]]
 
 
-AddressSetting = Annotated[Address, BeforeValidator(_parse_address)]
+AddressSetting = Annotated[Address, NoDecode, BeforeValidator(_parse_address)]
 DurationSetting = Annotated[timedelta, BeforeValidator(_parse_duration)]
 
 

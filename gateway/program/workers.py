@@ -14,6 +14,8 @@ from typing import Any
 
 import structlog
 
+from gateway.program.settings import ConfigurationError
+
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 _RESTART_PAUSE_SECONDS = 0.5
 _KILL_AFTER_SECONDS = 5.0
@@ -38,7 +40,8 @@ def supervise(
         grace_seconds: how long they may take to end.
 
     Raises:
-        SystemExit: a worker could not start; with its exit code.
+        ConfigurationError: a setting kept a worker from starting.
+        SystemExit: something else did.
     """
     workers: list[SpawnProcess] = []
     with _received_signals() as received:
@@ -80,21 +83,27 @@ def _start(work: Work, arguments: tuple[Any, ...]) -> SpawnProcess:
     worker.start()
     sender.close()
     try:
-        receiver.recv()
+        fault = receiver.recv()
     except EOFError:
         worker.join()
         raise SystemExit(worker.exitcode if worker.exitcode and worker.exitcode > 0 else 1) from None
     finally:
         receiver.close()
+    if fault is not None:
+        worker.join()
+        raise ConfigurationError(fault)
     return worker
 
 
 def _run_worker(work: Work, arguments: tuple[Any, ...], ready: Connection) -> None:
     def on_ready() -> None:
-        ready.send(os.getpid())
+        ready.send(None)
         ready.close()
 
-    work(*arguments, on_ready)
+    try:
+        work(*arguments, on_ready)
+    except ConfigurationError as error:
+        ready.send(str(error))  # for the supervisor to tell, in its one line
 
 
 def _restart_dead(workers: list[SpawnProcess], work: Work, arguments: tuple[Any, ...]) -> None:

@@ -58,6 +58,7 @@ def serve(
         settings = with_development_defaults(settings)
     endpoints_of(settings.endpoints)
     configure_logs()
+    bind(settings.grpc.listen, "grpc.listen").close()  # gRPC itself would tell in many lines, or share the port
     listener = None if no_http else bind(settings.http.listen, "http.listen")
     http_address = None if listener is None else bound_address(listener)
 
@@ -70,7 +71,6 @@ def serve(
     if settings.workers == 1:
         serve_process(settings, config, listener, settings.grpc.listen, on_ready)
         return
-    bind(settings.grpc.listen, "grpc.listen").close()  # nobody else may have it
     # Bound without listening, it keeps the port for the workers, who listen on it side by side.
     with bind(settings.grpc.listen, "grpc.listen", reuse_port=True) as reserved:
         grpc_address = bound_address(reserved)

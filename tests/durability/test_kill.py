@@ -100,7 +100,7 @@ def losses(program: Program, access_token: str, seen: list[Acknowledged]) -> lis
 
 def run_kills(folder: Path, kills: int, *more: str, seed: int) -> int:
     """Kill a server under load so many times, and return how many sessions were acknowledged."""
-    chance = random.Random(seed)  # noqa: S311  # moments, not secrets
+    chance = random.Random(seed)  # moments, not secrets
     config, log = write_config(folder / "sale.toml"), folder / "log"
     arguments = service_arguments(config, folder / "sale.db", *more)
     acknowledged = 0

@@ -1,0 +1,101 @@
+"""Settings come from flags over environment over file over defaults, and a wrong one is named in one line."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.program.settings import Address, ConfigurationError, GatewaySettings, load_settings
+from service.program.settings import ServiceSettings, endpoints_of
+
+KEY = "58B2A205-5BB5-5BCB-B37D-2F2A4276B0BD"
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "sale.toml"
+    path.write_text(text)
+    return path
+
+
+def fault(tmp_path: Path, text: str, flags: dict[str, Any] | None = None) -> str:
+    with pytest.raises(ConfigurationError) as refusal:
+        endpoints_of(load_settings(ServiceSettings, write(tmp_path, text), flags or {}).endpoints)
+    message = str(refusal.value)
+    assert "\n" not in message
+    assert KEY[:8] not in message
+    return message
+
+
+def test_each_source_wins_over_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(tmp_path, '[http]\nlisten = "127.0.0.1:1"\ndeadline = "1m"\nmax_body = 2048\n')
+    monkeypatch.setenv("SALE_HTTP__LISTEN", "127.0.0.1:2")
+    monkeypatch.setenv("SALE_HTTP__DEADLINE", "250ms")
+
+    settings = load_settings(GatewaySettings, file, {"http": {"listen": "[::1]:3", "service": None}, "workers": None})
+
+    assert settings.http.listen == Address("::1", 3)
+    assert str(settings.http.listen) == "[::1]:3"
+    assert settings.http.deadline == timedelta(milliseconds=250)
+    assert settings.http.max_body == 2048
+    assert settings.http.service == Address("127.0.0.1", 50051)
+    assert settings.workers == 1
+
+
+def test_the_gateway_lets_the_services_tables_pass_and_the_service_reads_the_gateways(tmp_path: Path) -> None:
+    text = '[http]\nservice = "a:1"\n[store]\nurl = "sqlite:///x"\n[[endpoints]]\nid = "1"\nprovider = "SBC"\n'
+    file = write(tmp_path, text + f'control_keys = ["{KEY}"]\ncurrencies = ["EUR"]\n')
+
+    assert load_settings(GatewaySettings, file, {}).http.service == Address("a", 1)
+    assert load_settings(ServiceSettings, file, {}).store.path == Path("x")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ('[http]\nlisten = "8080"\n', "http.listen"),
+        ('[http]\ndeadline = "0s"\n', "http.deadline"),
+        ("[http]\nmax_body = 1\n", "http.max_body"),
+        ('[http]\nlissen = "127.0.0.1:1"\n', "http.lissen"),
+        ("workers = 0\n", "workers"),
+        ('colour = "red"\n', "colour"),
+        ('[access_tokens]\nmode = "some"\n', "access_tokens.mode"),
+        ('[store]\nurl = "mysql://x"\n', "store.url"),
+        ("", "endpoints"),
+        (f'[[endpoints]]\nid = "1"\nprovider = "SBC"\ncontrol_keys = ["{KEY}"]\n', "endpoints[0].currencies"),
+        ("not toml", "--config"),
+    ],
+)
+def test_a_wrong_setting_is_named_in_one_line(tmp_path: Path, text: str, name: str) -> None:
+    assert fault(tmp_path, text).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("keys", "name"),
+    [
+        (f'control_keys = ["{KEY}", "{KEY}x"]', "endpoints[0].control_keys[1]"),
+        ("", "endpoints[0]"),
+        (f'control_keys = ["{KEY}"]\ncontrol_key_file = "keys"', "endpoints[0]"),
+        ('control_key_file = "/no/such/file"', "endpoints[0].control_key_file"),
+    ],
+)
+def test_a_wrong_control_key_is_named_and_never_told(tmp_path: Path, keys: str, name: str) -> None:
+    text = f'[[endpoints]]\nid = "1"\nprovider = "SBC"\ncurrencies = ["EUR"]\n{keys}\n'
+
+    assert fault(tmp_path, text).startswith(f"{name}: ")
+
+
+def test_control_keys_can_be_in_a_file(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(f"{KEY}\n{KEY[::-1]}\n")
+    text = f'[[endpoints]]\nid = "1"\nprovider = "SBC"\ncurrencies = ["EUR"]\ncontrol_key_file = "{keys}"\n'
+
+    (endpoint,) = endpoints_of(load_settings(ServiceSettings, write(tmp_path, text), {}).endpoints)
+
+    assert endpoint.control_keys == tuple(bytes.fromhex(key.replace("-", "")) for key in (KEY, KEY[::-1]))
+
+
+def test_settings_do_not_show_their_keys(tmp_path: Path) -> None:
+    text = f'[[endpoints]]\nid = "1"\nprovider = "SBC"\ncurrencies = ["EUR"]\ncontrol_keys = ["{KEY}"]\n'
+
+    assert KEY not in repr(load_settings(ServiceSettings, write(tmp_path, text), {}))

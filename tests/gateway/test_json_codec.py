@@ -1,0 +1,117 @@
+"""JSON becomes messages and messages become JSON as the contract and protobuf's own mapping say."""
+
+import json
+from typing import Any
+
+import pytest
+from connectingparty.sale.v1.access_token_service_pb2 import IssueAccessTokenResponse
+from connectingparty.sale.v1.sale_service_pb2 import CheckSaleResponse, InitiateSaleRequest, Location
+from google.protobuf import json_format
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.json_codec import JsonCodec
+
+REQUEST = JsonCodec(InitiateSaleRequest)
+RESPONSE = JsonCodec(CheckSaleResponse)
+text = st.text()
+
+
+@st.composite
+def initiate_requests(draw: st.DrawFn) -> InitiateSaleRequest:
+    message = InitiateSaleRequest()
+    message.consumer.device.serial_number = draw(text)
+    if draw(st.booleans()):
+        message.consumer.device.imei = draw(text)
+    message.consumer.ip_addresses.extend(draw(st.lists(text, max_size=3)))
+    if draw(st.booleans()):
+        message.location.CopyFrom(Location(lat=draw(st.floats(allow_nan=False, allow_infinity=False))))
+    message.transaction.amount_centis = draw(st.integers(-(2**63), 2**63 - 1))
+    message.session.access_token = draw(text)
+    return message
+
+
+@given(initiate_requests())
+def test_a_message_is_read_back_from_its_json(message: InitiateSaleRequest) -> None:
+    assert REQUEST.decode(json.loads(REQUEST.encode(message))) == (message, [])
+
+
+@given(initiate_requests())
+def test_protobufs_own_json_is_read_alike(message: InitiateSaleRequest) -> None:
+    # It writes 64-bit integers as strings; both forms are taken.
+    assert REQUEST.decode(json.loads(json_format.MessageToJson(message))) == (message, [])
+
+
+def test_integers_are_numbers_and_what_is_absent_is_left_out() -> None:
+    message = CheckSaleResponse(
+        invoice_id="id",
+        session=CheckSaleResponse.Session(check_signature="C", nonce="n", token="t"),
+        transaction=CheckSaleResponse.Transaction(random_sum_centis=9007199254740993),
+    )
+
+    assert RESPONSE.encode(message) == (
+        b'{"invoiceId":"id","session":{"checkSignature":"C","nonce":"n","token":"t"},'
+        b'"transaction":{"randomSumCentis":9007199254740993}}'
+    )
+
+
+def test_zero_is_present_and_null_is_absent() -> None:
+    message, violations = REQUEST.decode({"location": {"lat": 0, "lng": None}, "session": None})
+
+    assert message.location.HasField("lat")
+    assert not message.location.HasField("lng")
+    assert not message.HasField("session")
+    assert violations == []
+
+
+def test_unknown_members_and_other_spellings_are_ignored() -> None:
+    document = {"consumer": {"device": {"serial_number": "x", "SerialNumber": 1}, "more": []}, "": {}}
+
+    assert REQUEST.decode(document)[1] == []
+    assert not REQUEST.decode(document)[0].consumer.device.serial_number
+
+
+@pytest.mark.parametrize("value", [2**63 - 1, -(2**63), "9223372036854775807", "0", "-1"])
+def test_an_integer_is_a_number_or_its_decimal_digits(value: object) -> None:
+    message, violations = REQUEST.decode({"transaction": {"amountCentis": value}})
+
+    assert violations == []
+    assert message.transaction.amount_centis == int(str(value))
+
+
+@pytest.mark.parametrize(
+    "value", [2**63, -(2**63) - 1, 1.0, 1e300, True, "1.0", "1e2", "+1", "01", " 1", "", "x", "१", "9" * 50, [], {}]
+)
+def test_what_is_no_64_bit_integer_is_named(value: object) -> None:
+    message, violations = REQUEST.decode({"transaction": {"amountCentis": value}})
+
+    assert [violation.path for violation in violations] == ["transaction.amountCentis"]
+    assert message.transaction.amount_centis == 0
+
+
+@pytest.mark.parametrize(
+    ("document", "paths"),
+    [
+        ({"consumer": []}, ["consumer"]),
+        ({"consumer": {"device": {"serialNumber": 1, "imei": {}}}}, ["serialNumber", "imei"]),
+        ({"consumer": {"ipAddresses": "x"}}, ["ipAddresses"]),
+        ({"consumer": {"ipAddresses": ["x", 1, "y", None]}}, ["ipAddresses[1]", "ipAddresses[3]"]),
+        ({"location": {"lat": "1", "lng": False}}, ["lat", "lng"]),
+        ({"session": {"accessToken": "\ud800"}}, ["accessToken"]),
+    ],
+)
+def test_every_member_of_a_wrong_type_is_named(document: dict[str, Any], paths: list[str]) -> None:
+    _, violations = REQUEST.decode(document)
+
+    assert [violation.path.removeprefix("consumer.device.").rpartition(".")[2] for violation in violations] == paths
+
+
+def test_an_item_that_cannot_be_read_keeps_its_place() -> None:
+    message, _ = REQUEST.decode({"consumer": {"ipAddresses": ["x", 1, "y"]}})
+
+    assert list(message.consumer.ip_addresses) == ["x", "", "y"]
+
+
+def test_a_type_without_a_known_json_form_is_refused_at_the_start() -> None:
+    with pytest.raises(TypeError, match="expires_at"):
+        JsonCodec(IssueAccessTokenResponse)

@@ -1,0 +1,94 @@
+"""A domain over a real store, with a clock that tests move and randomness that they can repeat."""
+
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from service.access_tokens import AccessTokens
+from service.endpoints import Endpoint, Endpoints
+from service.sales import InitiateSale, Sales
+from service.signing import parse_control_key
+from service.store.sqlite import SqliteStore
+from tests.merchant import SBC, SERIAL_NUMBER
+
+
+class Clock:
+    """Tells the time that it is set to."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 21, 12, 0, 0, 123456, UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+class Randomness:
+    """Gives what is queued, then what the system gives."""
+
+    def __init__(self) -> None:
+        self.queued: Iterator[bytes] = iter(())
+
+    def __call__(self, size: int) -> bytes:
+        return next(self.queued, None) or secrets.token_bytes(size)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def randomness() -> Randomness:
+    return Randomness()
+
+
+@pytest.fixture
+def endpoint() -> Endpoint:
+    return Endpoint(SBC.endpoint_id, SBC.name, (parse_control_key(SBC.control_key),), frozenset({SBC.currency}))
+
+
+@pytest.fixture
+def endpoints(endpoint: Endpoint) -> Endpoints:
+    return Endpoints([endpoint])
+
+
+@pytest.fixture
+async def store(tmp_path: Path, anyio_backend: str) -> AsyncIterator[SqliteStore]:
+    store = SqliteStore(tmp_path / "sale.db")
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def access_tokens(store: SqliteStore, endpoints: Endpoints, clock: Clock, randomness: Randomness) -> AccessTokens:
+    return AccessTokens(
+        store,
+        endpoints,
+        mode="issued",
+        ttl=timedelta(minutes=30),
+        public=True,
+        clock=clock,
+        randomness=randomness,
+    )
+
+
+@pytest.fixture
+def sales(
+    store: SqliteStore, endpoints: Endpoints, access_tokens: AccessTokens, clock: Clock, randomness: Randomness
+) -> Sales:
+    return Sales(store, endpoints, access_tokens, session_ttl=timedelta(minutes=30), clock=clock, randomness=randomness)
+
+
+@pytest.fixture
+async def request_(access_tokens: AccessTokens) -> InitiateSale:
+    """A sale that is in order, with a token that counts."""
+    token = await access_tokens.request()
+    return InitiateSale(token, SERIAL_NUMBER, 1042, SBC.currency, "356938035643809", ("192.0.2.17",), 0.0, None)

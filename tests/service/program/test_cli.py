@@ -1,0 +1,83 @@
+"""The commands tell what they are, and what is wrong with a setting."""
+
+import shlex
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.merchant import write_config
+from tests.running import PROGRAMS, running
+
+
+def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [str(PROGRAMS / arguments[0]), *arguments[1:]]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.fixture
+def taken() -> Iterator[str]:
+    """An address that somebody else listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        yield f"127.0.0.1:{other.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("program", ["sale-service", "sale-gateway"])
+def test_help_and_version_are_told(program: str) -> None:
+    assert run(program, "--version").stdout == f"{program}, version 0.1.0\n"
+    told = run(program, "serve", "--help")
+    assert told.returncode == 0
+    for option in ("--config", "--http", "--workers"):
+        assert option in told.stdout
+
+
+def wrong(*arguments: str) -> str:
+    """Return the one line in which a command says what is wrong."""
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    return line.removeprefix("Error: ")
+
+
+def test_a_wrong_setting_is_told_in_one_line(tmp_path: Path) -> None:
+    config = str(write_config(tmp_path / "sale.toml"))
+
+    assert wrong("sale-service", "serve").startswith("endpoints: ")
+    assert wrong("sale-service", "serve", "--config", "/no/such").startswith("--config: ")
+    assert wrong("sale-service", "serve", "--config", config, "--http", "x").startswith("http.listen: ")
+    assert wrong("sale-service", "serve", "--config", config, "--workers", "0").startswith("workers: ")
+    assert wrong("sale-gateway", "serve", "--service", "x").startswith("http.service: ")
+    assert wrong("sale-service", "serve", "--dev", "--grpc", "0.0.0.0:0").startswith("grpc.listen: --dev ")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_port_that_is_taken_or_a_store_that_cannot_be_opened_is_told_in_one_line(
+    tmp_path: Path, taken: str, workers: str
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    serve = ["sale-service", "serve", f"--config={write_config(tmp_path / 'sale.toml')}", f"--workers={workers}"]
+    store = f"--store=sqlite:///{tmp_path}/sale.db"
+
+    assert wrong(*serve, store, f"--http={taken}", "--grpc=127.0.0.1:0").startswith("http.listen: ")
+    assert wrong(*serve, store, "--http=127.0.0.1:0", f"--grpc={taken}").startswith("grpc.listen: ")
+    bad_store = f"--store=sqlite:///{tmp_path}/file/sale.db"
+    assert wrong(*serve, bad_store, "--http=127.0.0.1:0", "--grpc=127.0.0.1:0").startswith("store.url: ")
+
+
+def test_development_mode_prints_a_command_that_initiates_a_sale(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        http = f"127.0.0.1:{free.getsockname()[1]}"
+    printed = tmp_path / "out"
+    serve = f"sale-service serve --dev --http {http} --grpc 127.0.0.1:0 --store sqlite:///{tmp_path}/sale.db"
+    arguments = shlex.split(serve)
+    with printed.open("w") as stdout, running(arguments, tmp_path / "log", stdout=stdout):
+        banner = printed.read_text()
+        (curl,) = (line for line in banner.splitlines() if line.startswith("curl "))
+        answer = subprocess.run(["bash", "-c", curl], capture_output=True, text=True, check=True, timeout=30).stdout
+
+    assert '"endpointId":"1111"' in answer
+    assert f"http://{http}" in banner
+    assert "00000000-1111-2222-3333-444444444444" in banner

@@ -1,0 +1,140 @@
+"""One commit serves many writes, and none of them harms another."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from service.errors import StoreUnavailable
+from service.store.group_commit import GroupCommit
+
+pytestmark = pytest.mark.anyio
+Log = list[str]
+
+
+class Engine:
+    """Transactions over a list; what is not committed is not in `durable`."""
+
+    def __init__(self) -> None:
+        self.durable: Log = []
+        self.pending: Log = []
+        self.commits = 0
+        self.fails_to_commit = False
+        self.gate = threading.Event()
+        self.gate.set()
+        self.begun = threading.Semaphore(0)
+
+    def begin(self) -> None:
+        self.begun.release()
+        self.gate.wait(10)
+        self.pending = []
+
+    def commit(self) -> None:
+        if self.fails_to_commit:
+            raise StoreUnavailable
+        self.durable += self.pending
+        self.commits += 1
+
+    def rollback(self) -> None:
+        self.pending = []
+
+
+def adding(engine: Engine, text: str) -> Callable[[Engine], str]:
+    def write(connection: Engine) -> str:
+        connection.pending.append(text)
+        if text == "faulty":
+            raise ValueError(text)
+        return text.upper()
+
+    return write
+
+
+async def queue_up(engine: Engine, group: GroupCommit[Engine], *texts: str) -> list["asyncio.Task[str]"]:
+    """Begin writes that all wait for the one in front of them."""
+    engine.gate.clear()
+    tasks = [asyncio.create_task(group.write(adding(engine, "first")))]
+    await asyncio.to_thread(engine.begun.acquire)
+    tasks += [asyncio.create_task(group.write(adding(engine, text))) for text in texts]
+    await asyncio.sleep(0)  # each task puts its write into the queue in its first step
+    return tasks
+
+
+async def test_writes_that_have_queued_up_share_a_commit() -> None:
+    engine = Engine()
+    group = GroupCommit(engine, engine)
+    tasks = await queue_up(engine, group, "a", "b", "c")
+    engine.gate.set()
+
+    assert await asyncio.gather(*tasks) == ["FIRST", "A", "B", "C"]
+    assert engine.durable == ["first", "a", "b", "c"]
+    assert engine.commits == 2
+    await group.close()
+
+
+async def test_a_faulty_write_fails_alone() -> None:
+    engine = Engine()
+    group = GroupCommit(engine, engine)
+    tasks = await queue_up(engine, group, "a", "faulty", "c")
+    engine.gate.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert results[:2] == ["FIRST", "A"]
+    assert isinstance(results[2], ValueError)
+    assert results[3] == "C"
+    assert engine.durable == ["first", "a", "c"]
+    await group.close()
+
+
+async def test_a_failed_commit_acknowledges_nothing() -> None:
+    engine = Engine()
+    group = GroupCommit(engine, engine)
+    tasks = await queue_up(engine, group, "a", "b")
+    engine.fails_to_commit = True
+    engine.gate.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert all(isinstance(result, StoreUnavailable) for result in results)
+    assert engine.durable == []
+    await group.close()
+
+
+async def test_a_write_whose_caller_is_gone_is_not_made() -> None:
+    engine = Engine()
+    group = GroupCommit(engine, engine)
+    _, gone, stays = tasks = await queue_up(engine, group, "gone", "stays")
+    gone.cancel()
+    await asyncio.sleep(0)
+    engine.gate.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert stays.result() == "STAYS"
+    assert engine.durable == ["first", "stays"]
+    await group.close()
+
+
+async def test_more_than_may_wait_is_refused_at_once() -> None:
+    engine = Engine()
+    group = GroupCommit(engine, engine, max_queued=2)
+    tasks = await queue_up(engine, group, "a", "b")
+
+    with pytest.raises(StoreUnavailable):
+        await group.write(adding(engine, "c"))
+
+    engine.gate.set()
+    await asyncio.gather(*tasks)
+    await group.close()
+
+
+async def test_closing_makes_durable_what_has_queued_up() -> None:
+    engine = Engine()
+    group = GroupCommit(engine, engine)
+    tasks = await queue_up(engine, group, "a", "b")
+    closing = asyncio.create_task(group.close())
+    engine.gate.set()
+    await closing
+
+    assert engine.durable == ["first", "a", "b"]
+    assert [await task for task in tasks] == ["FIRST", "A", "B"]
+    with pytest.raises(StoreUnavailable):
+        await group.write(adding(engine, "late"))

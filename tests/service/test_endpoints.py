@@ -1,0 +1,80 @@
+"""Which endpoint a sale goes to, and which endpoints can stand side by side."""
+
+from typing import Any
+
+import pytest
+
+from service.endpoints import Endpoint, Endpoints
+from service.errors import ErrorReason, SaleError
+from service.signing import parse_control_key
+
+KEY = parse_control_key("58B2A205-5BB5-5BCB-B37D-2F2A4276B0BD")
+
+
+def endpoint(id: str, *currencies: str, **named: Any) -> Endpoint:
+    return Endpoint(id, "SBC", (KEY,), frozenset(currencies), **named)
+
+
+def test_a_bound_token_decides_then_the_only_taker_then_the_default() -> None:
+    endpoints = Endpoints([endpoint("11", "EUR", "USD"), endpoint("22", "EUR", default=True), endpoint("33", "EUR")])
+
+    assert endpoints.choose("EUR", "33").id == "33"
+    assert endpoints.choose("USD", None).id == "11"
+    assert endpoints.choose("EUR", None).id == "22"
+
+
+@pytest.mark.parametrize(("currency", "bound"), [("CHF", None), ("EUR", None), ("USD", "22"), ("USD", "99")])
+def test_without_an_endpoint_for_the_currency_a_sale_is_filtered(currency: str, bound: str | None) -> None:
+    endpoints = Endpoints([endpoint("11", "EUR", "USD"), endpoint("22", "EUR")])
+
+    with pytest.raises(SaleError) as refusal:
+        endpoints.choose(currency, bound)
+
+    assert refusal.value.reason == ErrorReason.ERROR_REASON_CURRENCY_NOT_ACCEPTED
+
+
+@pytest.mark.parametrize("ids", [("11", "11"), ("11", "511"), ("4511", "11")])
+def test_ids_that_a_serial_number_could_turn_into_one_another_are_refused(ids: tuple[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"^endpoints: id "):
+        Endpoints([endpoint(ids[0], "EUR"), endpoint(ids[1], "USD")])
+
+
+def test_two_defaults_for_a_currency_are_refused() -> None:
+    with pytest.raises(ValueError, match="are all the default for EUR"):
+        Endpoints([endpoint("11", "EUR", default=True), endpoint("22", "EUR", default=True)])
+
+
+@pytest.mark.parametrize(
+    ("named", "setting"),
+    [
+        ({"currencies": frozenset({"ZZZ"})}, "currencies"),
+        ({"currencies": frozenset()}, "currencies"),
+        ({"control_keys": ()}, "control_keys"),
+        ({"min_centis": 5, "max_centis": 4}, "min_centis"),
+    ],
+)
+def test_an_endpoint_that_makes_no_sense_names_its_setting(named: dict[str, Any], setting: str) -> None:
+    values: dict[str, Any] = {"control_keys": (KEY,), "currencies": frozenset({"EUR"})}
+
+    with pytest.raises(ValueError, match=f"^{setting}: "):
+        Endpoint("11", "SBC", **(values | named))
+
+
+def test_limits_are_inclusive() -> None:
+    limited = endpoint("11", "EUR", min_centis=5, max_centis=10)
+
+    limited.require_within_limits(5)
+    limited.require_within_limits(10)
+    for amount in (4, 11):
+        with pytest.raises(SaleError) as refusal:
+            limited.require_within_limits(amount)
+        assert refusal.value.reason == ErrorReason.ERROR_REASON_AMOUNT_OUT_OF_LIMITS
+
+
+def test_endpoints_that_cannot_be_replaced_stay() -> None:
+    endpoints = Endpoints([endpoint("11", "EUR")])
+
+    with pytest.raises(ValueError, match="twice"):
+        endpoints.replace([endpoint("22", "EUR"), endpoint("22", "USD")])
+
+    assert endpoints.choose("EUR", None).id == "11"

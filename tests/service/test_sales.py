@@ -1,0 +1,207 @@
+"""What only a clock, a source of randomness or a hand in the database can show of a sale's life."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import apsw
+import pytest
+
+from service.access_tokens import AccessTokens
+from service.endpoints import Endpoint, Endpoints
+from service.errors import ErrorReason, SaleError
+from service.idempotency import RETENTION
+from service.identifiers import hash_access_token
+from service.sales import CheckSale, ConfirmedSale, InitiateSale, Sales
+from service.signing import parse_control_key
+from service.store import Sale
+from service.store.sqlite import SqliteStore
+from tests.merchant import SESSION_TOKEN, sign
+from tests.service.conftest import Clock, Randomness
+
+pytestmark = pytest.mark.anyio
+NEW_KEY = "11111111-2222-3333-4444-555555555555"
+
+
+def check_of(request: InitiateSale, sale: Sale, session_token: str = SESSION_TOKEN) -> CheckSale:
+    return CheckSale(
+        sale.invoice_id, request.access_token, request.serial_number, sale.nonce, sale.signature, session_token
+    )
+
+
+async def refusal(sales: Sales, check: CheckSale) -> str:
+    with pytest.raises(SaleError) as refused:
+        await sales.check(check)
+    return ErrorReason.Name(refused.value.reason).removeprefix("ERROR_REASON_")
+
+
+async def test_everything_that_was_sent_is_stored_but_the_token(
+    sales: Sales, store: SqliteStore, request_: InitiateSale, clock: Clock
+) -> None:
+    sale = await sales.initiate(request_)
+
+    assert await store.find_sale(sale.invoice_id) == sale
+    assert sale.access_token_hash == hash_access_token(request_.access_token)
+    assert (sale.serial_number, sale.imei, sale.ip_addresses) == (
+        request_.serial_number,
+        request_.imei,
+        request_.ip_addresses,
+    )
+    assert (sale.lat, sale.lng, sale.amount_centis, sale.currency) == (0.0, None, 1042, request_.currency)
+    assert (sale.initiated_at, sale.expires_at) == (clock.now, clock.now + timedelta(minutes=30))
+    assert (sale.session_token, sale.checked_at) == (None, None)
+
+
+async def test_an_access_token_is_nowhere_in_the_database(sales: Sales, request_: InitiateSale, tmp_path: Path) -> None:
+    await sales.initiate(request_, "order-1")
+
+    stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert request_.serial_number.encode() in stored
+    assert request_.access_token.encode() not in stored
+
+
+async def test_a_session_can_be_checked_until_it_expires(sales: Sales, request_: InitiateSale, clock: Clock) -> None:
+    in_time, late = await sales.initiate(request_), await sales.initiate(request_)
+    clock.now += timedelta(minutes=30) - timedelta(microseconds=1)
+    first = await sales.check(check_of(request_, in_time))
+    clock.now += timedelta(microseconds=1)
+
+    assert await refusal(sales, check_of(request_, late)) == "SESSION_EXPIRED"
+    repeated = await sales.check(check_of(request_, in_time))
+    assert (repeated.session_token, repeated.check_signature) == (first.session_token, first.check_signature)
+
+
+async def test_of_racing_session_tokens_one_is_bound(sales: Sales, request_: InitiateSale) -> None:
+    sale = await sales.initiate(request_)
+    checks = (sales.check(check_of(request_, sale, f"session-token-{number:03}")) for number in range(50))
+    results = await asyncio.gather(*checks, return_exceptions=True)
+
+    assert sum(isinstance(result, ConfirmedSale) for result in results) == 1
+    assert sum(isinstance(result, SaleError) for result in results) == 49
+
+
+@pytest.mark.parametrize("change", ["amount_centis = 1", "currency = 'USD'", "amount_centis = 10420"])
+async def test_a_row_that_was_tampered_with_is_not_confirmed(
+    sales: Sales, request_: InitiateSale, tmp_path: Path, change: str
+) -> None:
+    sale = await sales.initiate(request_)
+    other = apsw.Connection(str(tmp_path / "sale.db"))
+    other.execute(f"UPDATE sales SET {change}")  # noqa: S608
+    other.close()
+
+    assert await refusal(sales, check_of(request_, sale)) == "SESSION_MISMATCH"
+
+
+async def test_the_first_key_signs_and_every_key_verifies(
+    sales: Sales, request_: InitiateSale, endpoints: Endpoints, endpoint: Endpoint
+) -> None:
+    sale = await sales.initiate(request_)
+    endpoints.replace([replace(endpoint, control_keys=(parse_control_key(NEW_KEY), *endpoint.control_keys))])
+    confirmed = await sales.check(check_of(request_, sale))
+    endpoints.replace([replace(endpoint, control_keys=(parse_control_key(NEW_KEY),))])
+
+    assert confirmed.check_signature == sign(NEW_KEY, sale.serial_number, sale.nonce, sale.endpoint_id, sale.invoice_id)
+    assert await refusal(sales, check_of(request_, sale)) == "SESSION_MISMATCH"
+
+
+async def test_an_endpoint_that_is_gone_is_no_mismatch(
+    sales: Sales, request_: InitiateSale, endpoints: Endpoints, endpoint: Endpoint
+) -> None:
+    sale = await sales.initiate(request_)
+    endpoints.replace([replace(endpoint, id="99999")])
+    assert await refusal(sales, check_of(request_, sale)) == "SERVER_UNAVAILABLE"
+
+    endpoints.replace([endpoint])
+    assert await sales.check(check_of(request_, sale))
+
+
+async def test_signatures_are_written_in_the_case_of_the_endpoint(
+    sales: Sales, request_: InitiateSale, endpoints: Endpoints, endpoint: Endpoint
+) -> None:
+    endpoints.replace([replace(endpoint, signature_case="lower")])
+    sale = await sales.initiate(request_)
+    confirmed = await sales.check(check_of(request_, replace(sale, signature=sale.signature.upper())))
+
+    assert sale.signature == sale.signature.lower()
+    assert confirmed.check_signature == confirmed.check_signature.lower()
+
+
+async def test_identifiers_that_are_taken_are_drawn_anew(
+    sales: Sales, request_: InitiateSale, randomness: Randomness
+) -> None:
+    randomness.queued = iter([b"i" * 9, b"n" * 33, b"i" * 9, b"n" * 33])
+
+    first, second = await sales.initiate(request_), await sales.initiate(request_)
+
+    assert first.invoice_id != second.invoice_id
+    assert first.nonce != second.nonce
+
+
+async def test_randomness_that_only_repeats_itself_opens_no_session(
+    sales: Sales, request_: InitiateSale, randomness: Randomness
+) -> None:
+    randomness.queued = iter([b"i" * 9, b"n" * 33] * 4)
+    await sales.initiate(request_)
+
+    with pytest.raises(RuntimeError, match="repeats itself"):
+        await sales.initiate(request_)
+
+
+async def test_a_key_is_remembered_for_31_days(
+    sales: Sales, access_tokens: AccessTokens, request_: InitiateSale, clock: Clock
+) -> None:
+    token, _ = await access_tokens.issue(ttl=timedelta(days=60))
+    request = replace(request_, access_token=token)
+    first = await sales.initiate(request, "order-1")
+    clock.now += RETENTION - timedelta(microseconds=1)
+    assert await sales.initiate(request, "order-1") == first
+    clock.now += timedelta(microseconds=1)
+
+    again = await sales.initiate(request, "order-1")
+    assert again.invoice_id != first.invoice_id
+    assert await sales.initiate(request, "order-1") == again
+
+
+async def test_a_key_that_runs_is_in_use_and_is_free_afterwards(sales: Sales, request_: InitiateSale) -> None:
+    results = await asyncio.gather(*(sales.initiate(request_, "order-1") for _ in range(10)), return_exceptions=True)
+
+    assert sum(isinstance(result, Sale) for result in results) == 1
+    reasons = {result.reason for result in results if isinstance(result, SaleError)}
+    assert reasons == {ErrorReason.ERROR_REASON_IDEMPOTENCY_KEY_IN_USE}
+    assert await sales.initiate(request_, "order-1") in results
+
+
+async def test_two_processes_that_store_one_key_at_once_answer_the_same(
+    sales: Sales,
+    store: SqliteStore,
+    endpoints: Endpoints,
+    access_tokens: AccessTokens,
+    request_: InitiateSale,
+    clock: Clock,
+    randomness: Randomness,
+) -> None:
+    # Each process has its own idea of what runs; the store has the last word.
+    other = Sales(
+        store, endpoints, access_tokens, session_ttl=timedelta(minutes=30), clock=clock, randomness=randomness
+    )
+    one, two = await asyncio.gather(sales.initiate(request_, "order-1"), other.initiate(request_, "order-1"))
+
+    assert one == two
+
+
+@pytest.mark.parametrize("end", ["unknown", "expired", "revoked"])
+async def test_a_token_that_does_not_count_opens_no_session(
+    sales: Sales, access_tokens: AccessTokens, request_: InitiateSale, clock: Clock, end: str
+) -> None:
+    if end == "expired":
+        clock.now += timedelta(minutes=30)
+    elif end == "revoked":
+        await access_tokens.revoke(request_.access_token)
+    else:
+        request_ = replace(request_, access_token="f" * 64)
+
+    with pytest.raises(SaleError) as refused:
+        await sales.initiate(request_)
+
+    assert refused.value.reason == ErrorReason.ERROR_REASON_ACCESS_TOKEN_INVALID

@@ -1,0 +1,81 @@
+"""Signatures are those of the contract's worked examples, and of an HMAC computed elsewhere."""
+
+import hashlib
+import hmac
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.signing import ControlKey, check_signature, parse_control_key, same, same_signature, session_signature
+from tests.vectors import VECTORS
+
+text = st.text(max_size=60)
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["endpointId"])
+def test_the_worked_examples_of_the_contract_are_met(vector: dict[str, Any]) -> None:
+    key = parse_control_key(vector["controlKey"])
+
+    assert vector["signature"] == session_signature(
+        key,
+        access_token=vector["accessToken"],
+        serial_number=vector["serialNumber"],
+        endpoint_id=vector["endpointId"],
+        nonce=vector["nonce"],
+        invoice_id=vector["invoiceId"],
+        amount_centis=vector["amountCentis"],
+        currency=vector["currency"],
+    )
+    assert vector["checkSignature"] == check_signature(
+        key,
+        serial_number=vector["serialNumber"],
+        nonce=vector["nonce"],
+        endpoint_id=vector["endpointId"],
+        invoice_id=vector["invoiceId"],
+        server_card_id=vector["serverCardId"] or "",
+    )
+
+
+@given(st.binary(min_size=16, max_size=64), st.lists(text, min_size=6, max_size=6), st.integers(1, 2**63 - 1))
+def test_a_signature_is_the_hmac_of_the_parts_in_their_order(key: bytes, parts: list[str], amount: int) -> None:
+    token, serial, endpoint, nonce, invoice, currency = parts
+    message = f"{token}{serial}{endpoint}{nonce}{invoice}{amount}{currency}".encode()
+
+    assert (
+        session_signature(
+            ControlKey(key),
+            access_token=token,
+            serial_number=serial,
+            endpoint_id=endpoint,
+            nonce=nonce,
+            invoice_id=invoice,
+            amount_centis=amount,
+            currency=currency,
+        )
+        == hmac.new(key, message, hashlib.sha1).hexdigest().upper()
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["", "xyz", "58B2A205-5BB5-5BCB-B37D", "58B2A205-5BB5-5BCB-B37D-2F2A4276B0B", "5" * 31]
+)
+def test_what_is_no_control_key_is_refused_and_not_repeated(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^must ") as refusal:
+        parse_control_key(text)
+
+    assert not text or text not in str(refusal.value)
+
+
+def test_a_control_key_is_the_same_with_and_without_dashes() -> None:
+    assert parse_control_key("58B2A205-5BB5-5BCB-B37D-2F2A4276B0BD") == bytes.fromhex(
+        "58b2a2055bb55bcbb37d2f2a4276b0bd"
+    )
+
+
+def test_signatures_are_compared_whatever_their_case_and_other_strings_are_not() -> None:
+    assert same_signature("9D41AB", "9d41aB")
+    assert not same_signature("9D41AB", "9D41AC")
+    assert not same("R58M", "r58m")
+    assert not same("caf\u00e9", "cafe\u0301")
