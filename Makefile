@@ -34,7 +34,6 @@ lint: $(ENV_READY) ## format, lint, types, import rules, proto, and whether gene
 check: lint test ## everything that has to be green
 
 lock: $(ENV_READY) ## resolve the dependencies anew into requirements.lock
-	$(ENV)/pip install --quiet uv
 	$(ENV)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 		--group dev --upgrade pyproject.toml --output-file requirements.lock
 

@@ -13,8 +13,8 @@ from service.errors import StoreUnavailable
 
 FIRST_SOUND_VERSION = (3, 51, 3)
 """Before it, two connections that commit or checkpoint at the same time could lose pages of the log for good."""
-BUSY_TIMEOUT_MS = 4000
-"""How long to wait for another process's write."""
+BUSY_TIMEOUT_MS = 2000
+"""How long to wait for another process's write. Twice that is within the default deadline of a call."""
 _BUSY_STEP_MS = 0.5
 
 _UNAVAILABLE = (

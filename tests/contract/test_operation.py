@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -60,13 +61,31 @@ def test_a_store_that_cannot_be_written_makes_the_server_unready(tmp_path: Path)
         with apsw.Connection(str(tmp_path / "sale.db")) as other:
             other.execute("UPDATE sales SET currency = currency")
             wait_until(lambda: deployment.http.client.get("/readyz").status_code == 503)
-            refused = deployment.http.initiate(document)
+            over_grpc = stack.enter_context(ThreadPoolExecutor(1)).submit(deployment.grpc.initiate, document)
+            over_http = deployment.http.initiate(document)
             assert deployment.http.client.get("/healthz").status_code == 200
+            assert over_http.code == over_grpc.result().code == 4000
         other.close()
 
-        assert refused.code in (4000, 4001)
         wait_until(lambda: deployment.http.client.get("/readyz").status_code == 200)
         assert deployment.http.initiate(document).code == 0
+
+
+@pytest.mark.parametrize("kind", ["one process", "two processes"])
+def test_a_fault_of_the_server_tells_nothing_of_the_inside(tmp_path: Path, kind: str) -> None:
+    with ExitStack() as stack:
+        deployment = deploy(stack, kind, tmp_path)
+        document = initiate_document(deployment.http.request_access_token())
+        other = apsw.Connection(str(tmp_path / "sale.db"))
+        other.execute("DROP TABLE sales")
+        other.close()
+
+        for transport in (deployment.http, deployment.grpc):
+            answer = transport.initiate(document)
+            assert answer.code == 3000
+            told = re.fullmatch(r"The server failed; incident ([0-9a-f]{16})\.", answer.message)
+            assert told is not None
+            assert told[1] in [event.get("incident") for event in deployment.service.events()]
 
 
 def test_a_gateway_without_its_service_says_so_and_recovers_by_itself(tmp_path: Path) -> None:

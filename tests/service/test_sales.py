@@ -1,14 +1,18 @@
 """What only a clock, a source of randomness or a hand in the database can show of a sale's life."""
 
 import asyncio
+import hmac
+import re
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import apsw
 import pytest
 
 from service.access_tokens import AccessTokens
+from service.currencies import CURRENCIES
 from service.endpoints import Endpoint, Endpoints
 from service.errors import ErrorReason, SaleError
 from service.idempotency import RETENTION
@@ -17,7 +21,7 @@ from service.sales import CheckSale, ConfirmedSale, InitiateSale, Sales
 from service.signing import parse_control_key
 from service.store import Sale
 from service.store.sqlite import SqliteStore
-from tests.merchant import SESSION_TOKEN, sign
+from tests.merchant import SBC, SESSION_TOKEN, sign
 from tests.service.conftest import Clock, Randomness
 
 pytestmark = pytest.mark.anyio
@@ -205,3 +209,43 @@ async def test_a_token_that_does_not_count_opens_no_session(
         await sales.initiate(request_)
 
     assert refused.value.reason == ErrorReason.ERROR_REASON_ACCESS_TOKEN_INVALID
+
+
+async def test_no_shift_of_characters_between_neighbours_gives_parts_that_we_make(
+    sales: Sales, request_: InitiateSale, endpoints: Endpoints
+) -> None:
+    sale = await sales.initiate(request_)
+    parts = [
+        request_.access_token,
+        sale.serial_number,
+        sale.endpoint_id,
+        sale.nonce,
+        sale.invoice_id,
+        str(sale.amount_centis),
+        sale.currency,
+    ]
+    key = parse_control_key(SBC.control_key)
+
+    def are_ours(token: str, serial: str, endpoint: str, nonce: str, invoice: str, amount: str, currency: str) -> bool:
+        return (
+            re.fullmatch("[0-9a-f]{64}", token) is not None
+            and 1 <= len(serial) <= 50
+            and endpoints.find(endpoint) is not None
+            and re.fullmatch("[a-f][0-9a-f]{63}", nonce) is not None
+            and re.fullmatch("[0-9a-f-]{35}[a-f]", invoice) is not None
+            and re.fullmatch("[1-9][0-9]*", amount) is not None
+            and currency in CURRENCIES
+        )
+
+    assert are_ours(*parts)
+    shifts = 0
+    for left in range(len(parts) - 1):
+        joined = parts[left] + parts[left + 1]
+        for cut in range(len(joined) + 1):
+            shifted = [*parts[:left], joined[:cut], joined[cut:], *parts[left + 2 :]]
+            if shifted != parts:
+                # The weakness of the wire: each of them is signed alike.
+                assert hmac.digest(key, "".join(shifted).encode(), "sha1").hex().upper() == sale.signature
+                assert not are_ours(*shifted)
+                shifts += 1
+    assert shifts == sum(len(one) + len(other) for one, other in pairwise(parts))

@@ -73,7 +73,8 @@ class AccessTokenServiceServicer:
 
     def RevokeAccessToken(self, request, context):
         """Revokes an access token: from now on no sale can be initiated with it. Sessions that it opened stay as they are.
-        A token that is unknown or already revoked is no error (as in RFC 7009).
+        A token that is unknown or already revoked is no error (as in RFC 7009). Without effect where every well-formed token
+        counts (`access_tokens.mode = "any"`): there the merchant's own login revokes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -41,7 +41,8 @@ class AccessTokenServiceStub:
     """Makes an access token for the merchant's own login to hand out."""
     RevokeAccessToken: _grpc.UnaryUnaryMultiCallable[_access_token_service_pb2.RevokeAccessTokenRequest, _access_token_service_pb2.RevokeAccessTokenResponse]
     """Revokes an access token: from now on no sale can be initiated with it. Sessions that it opened stay as they are.
-    A token that is unknown or already revoked is no error (as in RFC 7009).
+    A token that is unknown or already revoked is no error (as in RFC 7009). Without effect where every well-formed token
+    counts (`access_tokens.mode = "any"`): there the merchant's own login revokes.
     """
 
 @_typing.type_check_only
@@ -57,7 +58,8 @@ class AccessTokenServiceAsyncStub(AccessTokenServiceStub):
     """Makes an access token for the merchant's own login to hand out."""
     RevokeAccessToken: _aio.UnaryUnaryMultiCallable[_access_token_service_pb2.RevokeAccessTokenRequest, _access_token_service_pb2.RevokeAccessTokenResponse]  # type: ignore[assignment]
     """Revokes an access token: from now on no sale can be initiated with it. Sessions that it opened stay as they are.
-    A token that is unknown or already revoked is no error (as in RFC 7009).
+    A token that is unknown or already revoked is no error (as in RFC 7009). Without effect where every well-formed token
+    counts (`access_tokens.mode = "any"`): there the merchant's own login revokes.
     """
 
 class AccessTokenServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -88,7 +90,8 @@ class AccessTokenServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_access_token_service_pb2.RevokeAccessTokenResponse, _abc.Awaitable[_access_token_service_pb2.RevokeAccessTokenResponse]]:
         """Revokes an access token: from now on no sale can be initiated with it. Sessions that it opened stay as they are.
-        A token that is unknown or already revoked is no error (as in RFC 7009).
+        A token that is unknown or already revoked is no error (as in RFC 7009). Without effect where every well-formed token
+        counts (`access_tokens.mode = "any"`): there the merchant's own login revokes.
         """
 
 def add_AccessTokenServiceServicer_to_server(servicer: AccessTokenServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
