@@ -1,6 +1,7 @@
 """uvicorn, started and stopped by us, and answering what is no HTTP in the contract's words too."""
 
 import asyncio
+import math
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,7 +53,7 @@ class HttpServer:
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            timeout_graceful_shutdown=int(grace_seconds),
+            timeout_graceful_shutdown=math.ceil(grace_seconds),
         )
         self._server = _Uvicorn(config)
         self._listener = listener

@@ -1,6 +1,6 @@
 """Sales: opening a session, and confirming it to the payment gateway."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from hmac import compare_digest
 
@@ -11,7 +11,7 @@ from service.endpoints import Endpoint, Endpoints
 from service.errors import ErrorReason, SaleError, StoreUnavailable
 from service.idempotency import RETENTION, RunningKeys, hash_request
 from service.identifiers import Clock, Randomness, hash_access_token, new_invoice_id, new_nonce
-from service.signing import check_signature, same, same_signature, session_signature
+from service.signing import ControlKey, check_signature, same, same_signature, session_signature
 from service.store import IdempotencyRecord, IdentifierTaken, Sale, Store
 
 _ATTEMPTS = 3
@@ -181,20 +181,8 @@ class Sales:
 
     def _new_sale(self, request: InitiateSale, consumer: Authentication, endpoint: Endpoint) -> Sale:
         now = self._clock()
-        invoice_id = new_invoice_id(now, self._randomness)
-        nonce = new_nonce(self._randomness)
-        signature = session_signature(
-            endpoint.control_keys[0],
-            access_token=request.access_token,
-            serial_number=request.serial_number,
-            endpoint_id=endpoint.id,
-            nonce=nonce,
-            invoice_id=invoice_id,
-            amount_centis=request.amount_centis,
-            currency=request.currency,
-        )
-        return Sale(
-            invoice_id=invoice_id,
+        unsigned = Sale(
+            invoice_id=new_invoice_id(now, self._randomness),
             endpoint_id=endpoint.id,
             access_token_hash=consumer.access_token_hash,
             serial_number=request.serial_number,
@@ -204,11 +192,13 @@ class Sales:
             lng=request.lng,
             amount_centis=request.amount_centis,
             currency=request.currency,
-            nonce=nonce,
-            signature=endpoint.in_case(signature),
+            nonce=new_nonce(self._randomness),
+            signature="",
             initiated_at=now,
             expires_at=now + self._session_ttl,
         )
+        signature = _sign(unsigned, endpoint.control_keys[0], request.access_token)
+        return replace(unsigned, signature=endpoint.in_case(signature))
 
     def _bind_log(self, sale: Sale) -> Endpoint | None:
         endpoint = self._endpoints.find(sale.endpoint_id)
@@ -223,6 +213,19 @@ class Sales:
 def _record(sale: Sale, idempotency_key: str, request: InitiateSale) -> IdempotencyRecord:
     return IdempotencyRecord(
         sale.access_token_hash, idempotency_key, request.hash(), sale.invoice_id, sale.initiated_at + RETENTION
+    )
+
+
+def _sign(sale: Sale, key: ControlKey, access_token: str) -> str:
+    return session_signature(
+        key,
+        access_token=access_token,
+        serial_number=sale.serial_number,
+        endpoint_id=sale.endpoint_id,
+        nonce=sale.nonce,
+        invoice_id=sale.invoice_id,
+        amount_centis=sale.amount_centis,
+        currency=sale.currency,
     )
 
 
@@ -241,17 +244,5 @@ def _matches(sale: Sale, request: CheckSale) -> bool:
 def _is_authentic(sale: Sale, endpoint: Endpoint, access_token: str) -> bool:
     # The stored values match what was sent; now the stored signature has to be one that we made over them. It is not
     # when a row was tampered with (the amount is in no request of the gateway), or its key was withdrawn.
-    signatures = (
-        session_signature(
-            key,
-            access_token=access_token,
-            serial_number=sale.serial_number,
-            endpoint_id=sale.endpoint_id,
-            nonce=sale.nonce,
-            invoice_id=sale.invoice_id,
-            amount_centis=sale.amount_centis,
-            currency=sale.currency,
-        )
-        for key in endpoint.control_keys
-    )
+    signatures = [_sign(sale, key, access_token) for key in endpoint.control_keys]
     return any(same_signature(sale.signature, signature) for signature in signatures)

@@ -180,9 +180,12 @@ async def _no_such_rpc(request: object, context: Context) -> object:
 
 def _unreadable_fields(context: Context) -> Iterator[FieldViolation]:
     for value in metadata_values(context, INVALID_FIELDS_METADATA):
-        if isinstance(value, bytes):
-            for violation in BadRequest.FromString(value).field_violations:
-                yield FieldViolation(violation.field, violation.description)
+        try:
+            unreadable = BadRequest.FromString(value)
+        except DecodeError:
+            raise SaleError(ErrorReason.ERROR_REASON_MALFORMED_REQUEST) from None
+        for violation in unreadable.field_violations:
+            yield FieldViolation(violation.field, violation.description)
 
 
 def _incident(error: Exception) -> SaleError:

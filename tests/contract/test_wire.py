@@ -208,6 +208,15 @@ def test_what_is_no_message_is_malformed_over_grpc(deployment: Deployment, data:
     assert over_grpc(deployment, "/connectingparty.sale.v1.SaleService/InitiateSale", data).code == 1000
 
 
+def test_metadata_of_the_gateways_that_cannot_be_read_is_malformed(deployment: Deployment) -> None:
+    with pytest.raises(grpc.RpcError) as refusal:
+        deployment.grpc.sales.InitiateSale(
+            InitiateSaleRequest(), timeout=10, metadata=(("invalid-fields-bin", b"\xff\xff"),)
+        )
+
+    assert error_answer(refusal.value).code == 1000
+
+
 @pytest.mark.parametrize("method", ["/connectingparty.sale.v1.SaleService/Nothing", "/nothing.Service/Nothing"])
 def test_an_unknown_rpc_is_refused(deployment: Deployment, method: str) -> None:
     assert over_grpc(deployment, method, b"").code == 1004
