@@ -40,8 +40,7 @@ def supervise(
         grace_seconds: how long they may take to end.
 
     Raises:
-        ConfigurationError: a setting kept a worker from starting.
-        SystemExit: something else did.
+        ConfigurationError: a worker could not start.
     """
     workers: list[SpawnProcess] = []
     with _received_signals() as received:
@@ -86,7 +85,7 @@ def _start(work: Work, arguments: tuple[Any, ...]) -> SpawnProcess:
         fault = receiver.recv()
     except EOFError:
         worker.join()
-        raise SystemExit(worker.exitcode if worker.exitcode and worker.exitcode > 0 else 1) from None
+        raise ConfigurationError(f"workers: one could not start, exit code {worker.exitcode}") from None
     finally:
         receiver.close()
     if fault is not None:
@@ -111,7 +110,13 @@ def _restart_dead(workers: list[SpawnProcess], work: Work, arguments: tuple[Any,
         if not worker.is_alive():
             _log.error("worker died", pid=worker.pid, exit_code=worker.exitcode)
             time.sleep(_RESTART_PAUSE_SECONDS)
-            workers[position] = _start(work, arguments)
+            try:
+                workers[position] = _start(work, arguments)
+            except ConfigurationError as error:
+                # The others serve on; the end of the one that failed is a signal to try again.
+                _log.error("worker not replaced", fault=str(error))
+            else:
+                _log.info("worker replaced", pid=workers[position].pid)
 
 
 def _signal_all(workers: list[SpawnProcess], number: int) -> None:

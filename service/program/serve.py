@@ -147,4 +147,11 @@ def serve_worker(
     on_ready: Callable[[], None],
 ) -> None:
     """As `serve`, for one of several workers: the supervisor knows both ports."""
-    serve(settings, config, listener, grpc, lambda address: on_ready())
+    configure_logs()
+
+    def create() -> ServiceServer:
+        server = ServiceServer(settings, config, listener, grpc)
+        server.reload()  # a worker that replaces another must not go back to keys that were rotated since the start
+        return server
+
+    run_server(create, lambda server: on_ready())

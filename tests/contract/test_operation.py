@@ -329,17 +329,46 @@ def test_a_line_tells_each_request_and_no_line_tells_a_secret(tmp_path: Path, ki
             assert [event["rpc"] for event in service_side] == ["/connectingparty.sale.v1.SaleService/InitiateSale"]
 
 
-def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
+def test_a_worker_that_dies_is_replaced_by_one_with_the_keys_of_today(tmp_path: Path) -> None:
     with ExitStack() as stack:
         deployment = deploy(stack, "two workers", tmp_path)
+        write_config(tmp_path / "sale.toml", providers=with_keys(NEW_KEY))
+        deployment.service.send(signal.SIGHUP)
         children = Path(f"/proc/{deployment.service.pid}/task/{deployment.service.pid}/children")
         before = set(children.read_text().split())
         os.kill(int(max(before, key=int)), signal.SIGKILL)
         deployment.service.wait_for_event("worker died")
         wait_until(lambda: len(set(children.read_text().split()) - before) == 1)
 
-        for _ in range(10):
+        deployment.service.wait_for_event("worker replaced")
+
+        for _ in range(20):
             with deployment.service.client() as client:
                 http = OverHttp(client)
-                assert http.initiate(initiate_document(http.request_access_token())).code == 0
+                token = http.request_access_token()
+                opened = http.initiate(initiate_document(token)).body
+                assert opened["session"]["signature"] == sign(
+                    NEW_KEY,
+                    token,
+                    SERIAL_NUMBER,
+                    SBC.endpoint_id,
+                    opened["session"]["nonce"],
+                    opened["invoiceId"],
+                    "1042",
+                    SBC.currency,
+                )
+        assert deployment.service.stop() == 0
+
+
+def test_a_worker_that_cannot_be_replaced_is_tried_again_while_the_others_serve(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        deployment = deploy(stack, "two workers", tmp_path)
+        children = Path(f"/proc/{deployment.service.pid}/task/{deployment.service.pid}/children")
+        with apsw.Connection(str(tmp_path / "sale.db")) as other:
+            other.execute("UPDATE sales SET currency = currency")  # a worker that starts needs the write lock
+            os.kill(int(max(children.read_text().split(), key=int)), signal.SIGKILL)
+            deployment.service.wait_for_event("worker not replaced", 20)
+        other.close()
+
+        deployment.service.wait_for_event("worker replaced", 20)
         assert deployment.service.stop() == 0
