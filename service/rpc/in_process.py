@@ -230,12 +230,30 @@ class _Call(grpc.aio.UnaryUnaryCall[Any, Any]):
         self._request = request
         self._context = context
         self._done = False
+        self._running: asyncio.Lock = asyncio.Lock()
+        self._response: Any = None
+        self._failure: grpc.aio.AioRpcError | None = None
 
     def __await__(self) -> Generator[Any, None, Any]:
-        return self._run().__await__()
+        return self._run_once().__await__()
+
+    async def _run_once(self) -> Any:
+        # Awaited again, a call gives its answer again; it must not be made again.
+        async with self._running:
+            if not self._done:
+                try:
+                    self._response = await self._run()
+                except grpc.aio.AioRpcError as failure:
+                    self._failure = failure
+        if self._failure is not None:
+            raise self._failure
+        return self._response
 
     async def _run(self) -> Any:
         context = self._context
+        if context.time_remaining() <= 0:  # a timeout of asyncio ends only what waits
+            self._done = True
+            raise self._error(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
         timeout = asyncio.timeout(None if context._deadline is None else context.time_remaining())
         try:
             async with timeout:

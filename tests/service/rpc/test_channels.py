@@ -26,8 +26,10 @@ class Servicer(SaleServiceServicer):
 
     def __init__(self) -> None:
         self.given_up = asyncio.Event()
+        self.calls = 0
 
     async def CheckSale(self, request: CheckSaleRequest, context: Any) -> CheckSaleResponse:  # noqa: N802
+        self.calls += 1
         match request.invoice_id:
             case "fault":
                 raise ValueError(SECRET)
@@ -139,3 +141,17 @@ async def test_an_rpc_that_nobody_serves_is_unimplemented() -> None:
         await SaleServiceStub(in_process.channel()).CheckSale(CheckSaleRequest(), timeout=5)
 
     assert refusal.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_call_that_is_awaited_again_is_not_made_again(stub: Any, servicer: Servicer) -> None:
+    call = stub.CheckSale(CheckSaleRequest(invoice_id="id"), timeout=5, metadata=(("x-text", "text"),))
+
+    assert await call == await call
+    assert servicer.calls == 1
+
+
+async def test_a_deadline_that_has_passed_makes_no_call(stub: Any, servicer: Servicer) -> None:
+    error = await refused(stub, "id", seconds=-1)
+
+    assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert servicer.calls == 0
