@@ -10,12 +10,14 @@ import re
 from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.timestamp_pb2 import Timestamp
 
 MessageT = TypeVar("MessageT", bound=Message)
 
+_TIMESTAMP = Timestamp.DESCRIPTOR.full_name
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)", re.ASCII)
 _ENCODE_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -115,18 +117,26 @@ def _field_decoder(field: FieldDescriptor) -> Decode:
 
 
 def _value_decoder(field: FieldDescriptor) -> Decode:
+    if field.message_type is not None and (decode := _message_value_decoder(field.message_type)) is not None:
+        return decode
     match field.cpp_type:
-        case FieldDescriptor.CPPTYPE_MESSAGE if _is_plain(_message_type(field)):
-            return _message_decoder(_message_type(field))
         case FieldDescriptor.CPPTYPE_STRING if field.type == FieldDescriptor.TYPE_STRING:
             return _decode_string
         case FieldDescriptor.CPPTYPE_BOOL:
             return _decode_bool
         case FieldDescriptor.CPPTYPE_DOUBLE:
             return _decode_double
+        case FieldDescriptor.CPPTYPE_ENUM if field.enum_type is not None:
+            return _enum_decoder(field.enum_type)
         case cpp_type if cpp_type in _INTEGER_BITS:
             return _integer_decoder(*_INTEGER_BITS[cpp_type])
     raise TypeError(f"{field.full_name}: no JSON is known for this type")
+
+
+def _message_value_decoder(descriptor: Descriptor) -> Decode | None:
+    if descriptor.full_name == _TIMESTAMP:
+        return _decode_timestamp
+    return _message_decoder(descriptor) if _is_plain(descriptor) else None
 
 
 def _placeholder(field: FieldDescriptor) -> Any:
@@ -174,6 +184,26 @@ def _integer_decoder(least: int, most: int) -> Decode:
     return decode
 
 
+def _decode_timestamp(value: Any, path: str, violations: Violations) -> Any:
+    timestamp = Timestamp()
+    try:
+        timestamp.FromJsonString(value)
+    except (ValueError, AttributeError, TypeError):
+        violations.append(TypeViolation(path, "must be a time as in 2026-11-21T12:00:00Z"))
+        return None
+    return timestamp
+
+
+def _enum_decoder(enum: EnumDescriptor) -> Decode:
+    def decode(value: Any, path: str, violations: Violations) -> Any:
+        if not isinstance(value, str) or (known := enum.values_by_name.get(value)) is None:
+            violations.append(TypeViolation(path, f"must be one of {', '.join(enum.values_by_name)}"))
+            return None
+        return known.number
+
+    return decode
+
+
 def _message_encoder(descriptor: Descriptor) -> Encode:
     fields = [(field.name, field.json_name, field.has_presence, _field_encoder(field)) for field in descriptor.fields]
 
@@ -189,9 +219,16 @@ def _message_encoder(descriptor: Descriptor) -> Encode:
 
 def _field_encoder(field: FieldDescriptor) -> Encode | None:
     _value_decoder(field)  # the same types are known both ways
-    if field.cpp_type != FieldDescriptor.CPPTYPE_MESSAGE:
+    encode: Encode
+    if field.enum_type is not None:
+        numbers = field.enum_type.values_by_number
+        encode = lambda number: numbers[number].name if number in numbers else number  # noqa: E731
+    elif field.cpp_type != FieldDescriptor.CPPTYPE_MESSAGE:
         return list if field.is_repeated else None
-    encode = _message_encoder(_message_type(field))
+    elif _message_type(field).full_name == _TIMESTAMP:
+        encode = Timestamp.ToJsonString
+    else:
+        encode = _message_encoder(_message_type(field))
     return (lambda values: [encode(value) for value in values]) if field.is_repeated else encode
 
 

@@ -18,7 +18,7 @@ class HttpRoute(NamedTuple):
     path: str
     """With the fields of the request that stand in it, as in `/sale/{invoice_id}/check`."""
     has_body: bool
-    """Whether the body holds the fields that are not in the path; otherwise the request has no others."""
+    """Whether the body holds the fields that are not in the path; otherwise the query does."""
     rpc: MethodDescriptor
 
 
@@ -45,6 +45,4 @@ def _route(rpc: MethodDescriptor, rule: HttpRule) -> HttpRoute:
     pattern = rule.WhichOneof("pattern")
     if pattern is None or pattern == "custom" or rule.body not in ("", "*") or rule.additional_bindings:
         raise TypeError(f"{rpc.full_name}: this form of google.api.http is not known")
-    if not rule.body and rpc.input_type.fields:
-        raise TypeError(f"{rpc.full_name}: fields in the query are not known")
     return HttpRoute(pattern.upper(), getattr(rule, pattern), bool(rule.body), rpc)

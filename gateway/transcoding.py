@@ -1,5 +1,6 @@
 """One rpc as an ASGI endpoint: HTTP request to message, call, message to HTTP answer."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -12,6 +13,7 @@ from gateway.errors import GatewayError, from_rpc_error
 from gateway.http_messages import header_values, read_body, require_json, send_json
 from gateway.json_body import parse_object
 from gateway.json_codec import JsonCodec, Violations
+from gateway.query import QueryCodec
 from gateway.request_log import RequestRecord
 from gateway.routes import HttpRoute
 
@@ -25,6 +27,9 @@ together with what it finds out of bounds itself."""
 
 _MAX_VIOLATIONS = 32  # metadata has 8 KiB; more than this are items of one list
 _INVOICE_ID = "invoice_id"
+
+Reader = Callable[[Scope, Receive], Awaitable[tuple[Message, Violations]]]
+"""Reads what a request says apart from its path."""
 
 
 class Transcoder:
@@ -42,8 +47,7 @@ class Transcoder:
     ) -> None:
         request_class, response_class = GetMessageClass(route.rpc.input_type), GetMessageClass(route.rpc.output_type)
         self._route = route
-        self._request_class = request_class
-        self._request_codec: JsonCodec[Message] = JsonCodec(request_class)
+        self._read = _body_reader(request_class, max_body_bytes) if route.has_body else _query_reader(request_class)
         self._response_codec: JsonCodec[Message] = JsonCodec(response_class)
         self._call: Any = channel.unary_unary(
             f"/{route.rpc.containing_service.full_name}/{route.rpc.name}",
@@ -51,7 +55,6 @@ class Transcoder:
             response_deserializer=response_class.FromString,
         )
         self._deadline_seconds = deadline_seconds
-        self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request.
@@ -72,12 +75,7 @@ class Transcoder:
         await send_json(send, 200, self._response_codec.encode(response))
 
     async def _read_request(self, scope: Scope, receive: Receive) -> tuple[Message, Violations]:
-        if not self._route.has_body:
-            request, violations = self._request_class(), Violations()
-        else:
-            require_json(scope)
-            body = await read_body(scope, receive, self._max_body_bytes)
-            request, violations = self._request_codec.decode(parse_object(body))
+        request, violations = await self._read(scope, receive)
         for name, value in scope["path_params"].items():
             setattr(request, name, value)
         return request, violations
@@ -91,6 +89,25 @@ class Transcoder:
             raise from_rpc_error(error) from error
         record.read_trailing_metadata(await call.trailing_metadata())
         return response
+
+
+def _body_reader(request_class: type[Message], max_body_bytes: int) -> Reader:
+    codec = JsonCodec(request_class)
+
+    async def read(scope: Scope, receive: Receive) -> tuple[Message, Violations]:
+        require_json(scope)
+        return codec.decode(parse_object(await read_body(scope, receive, max_body_bytes)))
+
+    return read
+
+
+def _query_reader(request_class: type[Message]) -> Reader:
+    codec = QueryCodec(request_class)
+
+    async def read(scope: Scope, receive: Receive) -> tuple[Message, Violations]:
+        return codec.decode(scope["query_string"])
+
+    return read
 
 
 def _metadata(scope: Scope, request_id: str, violations: Violations) -> tuple[tuple[str, str | bytes], ...]:

@@ -10,8 +10,11 @@ from service.identifiers import AccessToken, Clock, Randomness, hash_access_toke
 from service.store import Store, StoredAccessToken
 
 AccessTokenMode = Literal["issued", "any"]
-"""`issued`: only tokens that this server issued count; `any`: every well-formed one does, as the merchant's own login
-made it."""
+"""`issued`: only tokens that this server issued count; `any`: every other well-formed one does too, as the merchant's
+own login made it."""
+
+DEVICE_PREFIX = "device:"
+"""What the id of a consumer begins with who is known by the device only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +23,26 @@ class Authentication:
 
     access_token_hash: bytes
     """SHA-256 of the token, 32 bytes."""
-    endpoint_id: str | None
+    consumer_id: str
+    """Who bears it."""
+    endpoint_id: str | None = None
     """The endpoint that all its sales go to."""
+    email: str | None = None
+    """The consumer's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What an access token is issued for; None leaves it open."""
+
+    endpoint_id: str | None = None
+    """The endpoint that all its sales go to."""
+    consumer_id: str | None = None
+    """The consumer; otherwise that is the device of each sale."""
+    email: str | None = None
+    """The consumer's."""
+    serial_number: str | None = None
+    """The only device that may bear it."""
 
 
 class AccessTokens:
@@ -67,11 +88,11 @@ class AccessTokens:
         token, _ = await self.issue()
         return token
 
-    async def issue(self, endpoint_id: str | None = None, ttl: timedelta | None = None) -> tuple[AccessToken, datetime]:
+    async def issue(self, binding: Binding = Binding(), ttl: timedelta | None = None) -> tuple[AccessToken, datetime]:
         """Make a token.
 
         Args:
-            endpoint_id: the endpoint to bind it to; None leaves the choice to each sale's currency.
+            binding: what it is issued for.
             ttl: how long it is valid; None for the configured time.
 
         Returns:
@@ -80,34 +101,72 @@ class AccessTokens:
         Raises:
             SaleError: `ERROR_REASON_INVALID_FIELD`, there is no such endpoint.
         """
-        if endpoint_id is not None and self._endpoints.find(endpoint_id) is None:
+        if binding.endpoint_id is not None and self._endpoints.find(binding.endpoint_id) is None:
             raise SaleError.invalid_fields([FieldViolation("endpointId", "is not a configured endpoint")])
         token = new_access_token(self._randomness)
         now = self._clock()
-        expires_at = now + (self._ttl if ttl is None else ttl)
-        await self._store.add_access_token(StoredAccessToken(hash_access_token(token), endpoint_id, now, expires_at))
-        return token, expires_at
+        expire_time = now + (self._ttl if ttl is None else ttl)
+        await self._store.add_access_token(
+            StoredAccessToken(
+                hash=hash_access_token(token),
+                issue_time=now,
+                expire_time=expire_time,
+                endpoint_id=binding.endpoint_id,
+                consumer_id=binding.consumer_id,
+                email=binding.email,
+                serial_number=binding.serial_number,
+            )
+        )
+        return token, expire_time
 
-    async def authenticate(self, access_token: str) -> Authentication:
+    async def authenticate(self, access_token: str, serial_number: str) -> Authentication:
         """Recognise a token.
 
         Args:
             access_token: as it was sent; well-formed.
+            serial_number: of the device that sent it.
 
         Returns:
             What it gives its bearer.
 
         Raises:
-            SaleError: `ERROR_REASON_ACCESS_TOKEN_INVALID`, it is unknown, expired or revoked.
+            SaleError: `ERROR_REASON_ACCESS_TOKEN_INVALID`, it is unknown, expired, revoked or another device's.
         """
         token_hash = hash_access_token(access_token)
-        if self._mode == "any":
-            return Authentication(token_hash, None)
         token = await self._store.find_access_token(token_hash)
-        if token is None or token.revoked_at is not None or token.expires_at <= self._clock():
+        if token is None or token.expire_time <= self._clock():
+            if self._mode == "any":
+                return Authentication(token_hash, DEVICE_PREFIX + serial_number)
             raise SaleError(ErrorReason.ERROR_REASON_ACCESS_TOKEN_INVALID)
-        return Authentication(token_hash, token.endpoint_id)
+        if token.revoke_time is not None or token.serial_number not in (None, serial_number):
+            raise SaleError(ErrorReason.ERROR_REASON_ACCESS_TOKEN_INVALID)
+        consumer_id = token.consumer_id or DEVICE_PREFIX + serial_number
+        return Authentication(token_hash, consumer_id, token.endpoint_id, token.email)
+
+    async def require_not_revoked(self, access_token: str) -> None:
+        """Refuse a token that was revoked. One that has expired, or that another login made, passes.
+
+        Args:
+            access_token: one that is known to be a sale's.
+
+        Raises:
+            SaleError: `ERROR_REASON_ACCESS_TOKEN_INVALID`.
+        """
+        token = await self._store.find_access_token(hash_access_token(access_token))
+        if token is not None and token.revoke_time is not None:
+            raise SaleError(ErrorReason.ERROR_REASON_ACCESS_TOKEN_INVALID)
 
     async def revoke(self, access_token: str) -> None:
         """Let a token count no longer. One that is unknown or already revoked is no error (as in RFC 7009)."""
         await self._store.revoke_access_token(hash_access_token(access_token), self._clock())
+
+    async def revoke_of_consumer(self, consumer_id: str) -> int:
+        """Let all tokens of a consumer count no longer.
+
+        Args:
+            consumer_id: as they were issued for.
+
+        Returns:
+            How many there were that had counted until now.
+        """
+        return await self._store.revoke_consumer_tokens(consumer_id, self._clock())

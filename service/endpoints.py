@@ -2,13 +2,20 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from service.currencies import CURRENCIES
 from service.errors import ErrorReason, SaleError
 from service.signing import ControlKey
 
 MAX_AMOUNT_CENTIS = 2**63 - 1
+
+
+class CentisRange(NamedTuple):
+    """Amounts in centis, both ends inclusive."""
+
+    min: int
+    max: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,8 @@ class Endpoint:
     """How the hexadecimal digits of signatures are written."""
     default: bool = False
     """Whether it gets the sales in a currency that other endpoints take as well."""
+    random_sum_centis: CentisRange | None = None
+    """From which each sale is given an amount that only the cardholder can see; None for no such check."""
 
     def __post_init__(self) -> None:
         if not self.control_keys:
@@ -45,6 +54,8 @@ class Endpoint:
             raise ValueError("currencies: needs one currency at least")
         if self.min_centis > self.max_centis:
             raise ValueError("min_centis: is more than max_centis")
+        if self.random_sum_centis is not None and not 1 <= self.random_sum_centis.min < self.random_sum_centis.max:
+            raise ValueError("random_sum_centis: min must be 1 at least, and less than max")
 
     def in_case(self, signature: str) -> str:
         """Return an upper-case signature in the case that this endpoint writes."""

@@ -12,6 +12,7 @@ from typing import NewType
 from uuid import UUID
 
 InvoiceId = NewType("InvoiceId", str)
+ClientCardId = NewType("ClientCardId", str)
 Nonce = NewType("Nonce", str)
 AccessToken = NewType("AccessToken", str)
 
@@ -44,18 +45,40 @@ def new_invoice_id(now: datetime, randomness: Randomness) -> InvoiceId:
     """Make a UUID of version 7 whose last digit is a letter.
 
     Args:
-        now: the time that leads the id, so that ids made one after the other lie together in an index; the 12 bits
-            after the milliseconds hold their fraction (RFC 9562, section 6.2, method 3).
-        randomness: source of the other 62 bits.
+        now: the time that leads the id, so that ids made one after the other lie together in an index.
+        randomness: source of the other bits.
 
     Returns:
         36 characters in lower case.
     """
-    milliseconds, rest = divmod(microseconds(now), 1000)
     random = int.from_bytes(randomness(9))
+    return InvoiceId(_uuid(now, (random >> 8) & ~0xF)[:-1] + _letter(random & 0xFF))
+
+
+def new_client_card_id(now: datetime, randomness: Randomness) -> ClientCardId:
+    """Make a UUID of version 7.
+
+    Args:
+        now: the time that leads the id.
+        randomness: source of the other bits.
+
+    Returns:
+        36 characters in lower case.
+    """
+    return ClientCardId(_uuid(now, int.from_bytes(randomness(8))))
+
+
+def first_uuid(moment: datetime) -> str:
+    """Return what every id made before this moment is smaller than, and none that is made then or later."""
+    return _uuid(moment, 0)
+
+
+def _uuid(now: datetime, random: int) -> str:
+    # The 12 bits after the milliseconds hold their fraction (RFC 9562, section 6.2, method 3): a larger microsecond
+    # makes a larger id.
+    milliseconds, rest = divmod(microseconds(now), 1000)
     value = milliseconds << 80 | 0x7 << 76 | (rest * 4096 // 1000) << 64 | 0b10 << 62
-    value |= (random >> 8) & ((1 << 62) - 1) & ~0xF
-    return InvoiceId(str(UUID(int=value))[:-1] + _letter(random & 0xFF))
+    return str(UUID(int=value | random & ((1 << 62) - 1)))
 
 
 def new_nonce(randomness: Randomness) -> Nonce:

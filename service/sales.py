@@ -1,16 +1,18 @@
 """Sales: opening a session, and confirming it to the payment gateway."""
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hmac import compare_digest
 
-from structlog.contextvars import bind_contextvars
-
 from service.access_tokens import AccessTokens, Authentication
+from service.cards import Cards, SourceOfFunds
 from service.endpoints import Endpoint, Endpoints
 from service.errors import ErrorReason, SaleError, StoreUnavailable
 from service.idempotency import RETENTION, RunningKeys, hash_request
 from service.identifiers import Clock, Randomness, hash_access_token, new_invoice_id, new_nonce
+from service.random_sums import draw_random_sum
+from service.sale_log import bind_to_log
+from service.sale_states import FINAL, SaleState
 from service.signing import ControlKey, check_signature, same, same_signature, session_signature
 from service.store import IdempotencyRecord, IdentifierTaken, Sale, Store
 
@@ -58,6 +60,8 @@ class ConfirmedSale:
     sale: Sale
     session_token: str
     check_signature: str
+    source_of_funds: SourceOfFunds | None
+    """The saved card that it is paid with, if it is."""
 
 
 class Sales:
@@ -67,6 +71,7 @@ class Sales:
         store: where they are stored.
         endpoints: where they can go.
         access_tokens: who may open one.
+        cards: what they can be paid with.
         session_ttl: how long after it was opened a session can be checked first.
         clock: the time.
         randomness: what invoice ids and nonces are made of.
@@ -77,6 +82,7 @@ class Sales:
         store: Store,
         endpoints: Endpoints,
         access_tokens: AccessTokens,
+        cards: Cards,
         *,
         session_ttl: timedelta,
         clock: Clock,
@@ -85,6 +91,7 @@ class Sales:
         self._store = store
         self._endpoints = endpoints
         self._access_tokens = access_tokens
+        self._cards = cards
         self._session_ttl = session_ttl
         self._clock = clock
         self._randomness = randomness
@@ -105,13 +112,13 @@ class Sales:
                 _IDEMPOTENCY_KEY_REUSED, _IDEMPOTENCY_KEY_IN_USE or _SERVER_UNAVAILABLE; no session was opened, but the
                 last leaves open whether one was.
         """
-        consumer = await self._access_tokens.authenticate(request.access_token)
+        consumer = await self._access_tokens.authenticate(request.access_token, request.serial_number)
         if idempotency_key is None:
             sale = await self._open(request, consumer, None)
         else:
             with self._running_keys.claim(consumer.access_token_hash, idempotency_key):
                 sale = await self._open_once(request, consumer, idempotency_key)
-        self._bind_log(sale)
+        bind_to_log(sale, self._endpoints.find(sale.endpoint_id))
         return sale
 
     async def check(self, request: CheckSale) -> ConfirmedSale:
@@ -130,27 +137,29 @@ class Sales:
         sale = await self._store.find_sale(request.invoice_id)
         if sale is None:
             raise SaleError(ErrorReason.ERROR_REASON_INVOICE_NOT_FOUND)
-        endpoint = self._bind_log(sale)
+        endpoint = self._endpoints.find(sale.endpoint_id)
+        bind_to_log(sale, endpoint)
         if endpoint is None:
             raise StoreUnavailable("The endpoint of this sale is not configured now; try again later.")
         if not (_matches(sale, request) and _is_authentic(sale, endpoint, request.access_token)):
             raise SaleError(ErrorReason.ERROR_REASON_SESSION_MISMATCH)
         now = self._clock()
-        if sale.session_token is None and sale.expires_at <= now:
-            raise SaleError(ErrorReason.ERROR_REASON_SESSION_EXPIRED)
+        _require_open(sale, request.session_token, now)
+        card = None
         if request.client_card_id is not None:
-            raise SaleError(ErrorReason.ERROR_REASON_CLIENT_CARD_NOT_FOUND)
-        bound = sale.session_token or await self._store.bind_check(sale.invoice_id, request.session_token, now)
-        if not same(bound, request.session_token):
-            raise SaleError(ErrorReason.ERROR_REASON_SESSION_ALREADY_CHECKED)
+            card = await self._cards.source_of_funds(sale, request.client_card_id)
+        if sale.session_token is None:
+            sale = await self._store.bind_check(sale.invoice_id, request.session_token, request.client_card_id, now)
+            _require_open(sale, request.session_token, now)
         signature = check_signature(
             endpoint.control_keys[0],
             serial_number=sale.serial_number,
             nonce=sale.nonce,
             endpoint_id=sale.endpoint_id,
             invoice_id=sale.invoice_id,
+            server_card_id=(card and card.server_card_id) or "",
         )
-        return ConfirmedSale(sale, bound, endpoint.in_case(signature))
+        return ConfirmedSale(sale, request.session_token, endpoint.in_case(signature), card)
 
     async def _open_once(self, request: InitiateSale, consumer: Authentication, idempotency_key: str) -> Sale:
         record = await self._store.find_idempotency_record(consumer.access_token_hash, idempotency_key, self._clock())
@@ -181,9 +190,11 @@ class Sales:
 
     def _new_sale(self, request: InitiateSale, consumer: Authentication, endpoint: Endpoint) -> Sale:
         now = self._clock()
+        limits = endpoint.random_sum_centis
         unsigned = Sale(
             invoice_id=new_invoice_id(now, self._randomness),
             endpoint_id=endpoint.id,
+            consumer_id=consumer.consumer_id,
             access_token_hash=consumer.access_token_hash,
             serial_number=request.serial_number,
             imei=request.imei,
@@ -194,25 +205,19 @@ class Sales:
             currency=request.currency,
             nonce=new_nonce(self._randomness),
             signature="",
-            initiated_at=now,
-            expires_at=now + self._session_ttl,
+            initiate_time=now,
+            expire_time=now + self._session_ttl,
+            update_time=now,
+            email=consumer.email,
+            random_sum_centis=limits and draw_random_sum(limits, self._randomness),
         )
         signature = _sign(unsigned, endpoint.control_keys[0], request.access_token)
         return replace(unsigned, signature=endpoint.in_case(signature))
 
-    def _bind_log(self, sale: Sale) -> Endpoint | None:
-        endpoint = self._endpoints.find(sale.endpoint_id)
-        bind_contextvars(
-            invoice_id=sale.invoice_id,
-            endpoint_id=sale.endpoint_id,
-            provider=endpoint.provider if endpoint else None,
-        )
-        return endpoint
-
 
 def _record(sale: Sale, idempotency_key: str, request: InitiateSale) -> IdempotencyRecord:
     return IdempotencyRecord(
-        sale.access_token_hash, idempotency_key, request.hash(), sale.invoice_id, sale.initiated_at + RETENTION
+        sale.access_token_hash, idempotency_key, request.hash(), sale.invoice_id, sale.initiate_time + RETENTION
     )
 
 
@@ -227,6 +232,18 @@ def _sign(sale: Sale, key: ControlKey, access_token: str) -> str:
         amount_centis=sale.amount_centis,
         currency=sale.currency,
     )
+
+
+def _require_open(sale: Sale, session_token: str, now: datetime) -> None:
+    if sale.state == SaleState.SALE_STATE_EXPIRED:
+        raise SaleError(ErrorReason.ERROR_REASON_SESSION_EXPIRED)
+    if sale.state in FINAL:
+        raise SaleError(ErrorReason.ERROR_REASON_SESSION_ALREADY_CHECKED)
+    if sale.session_token is None:
+        if sale.expire_time <= now:
+            raise SaleError(ErrorReason.ERROR_REASON_SESSION_EXPIRED)
+    elif not same(sale.session_token, session_token):
+        raise SaleError(ErrorReason.ERROR_REASON_SESSION_ALREADY_CHECKED)
 
 
 def _matches(sale: Sale, request: CheckSale) -> bool:

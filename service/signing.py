@@ -1,14 +1,26 @@
-"""Signatures of the contract: HMAC-SHA1 over parts joined without a separator. Pure functions of strings and keys.
+"""Signatures and checksums of the contract, over parts joined without a separator. Pure functions of strings and keys.
 
 That nothing separates the parts is the provider's wire format. What neutralises it is said where the parts are made
 (`identifiers`, `endpoints`) and where they are compared (`sales`).
 """
 
+import hashlib
 import hmac
-from typing import NewType
+import re
+from dataclasses import dataclass, field
 
-ControlKey = NewType("ControlKey", bytes)
-"""An endpoint's control key: its hexadecimal form without dashes, as bytes."""
+_WRITTEN_KEY = re.compile(r"[0-9A-Fa-f-]+")
+_MIN_KEY_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ControlKey:
+    """An endpoint's control key, as the provider writes it and as bytes."""
+
+    written: str = field(repr=False)
+    """Hexadecimal digits, with or without dashes."""
+    bytes: bytes = field(repr=False)
+    """The digits decoded, without dashes."""
 
 
 def parse_control_key(text: str) -> ControlKey:
@@ -23,13 +35,13 @@ def parse_control_key(text: str) -> ControlKey:
     Raises:
         ValueError: it is not one; the message does not hold it.
     """
-    try:
-        key = bytes.fromhex(text.strip().replace("-", ""))
-    except ValueError:
-        raise ValueError("must be hexadecimal digits and dashes") from None
-    if len(key) < 16:
-        raise ValueError("must have 32 hexadecimal digits at least")
-    return ControlKey(key)
+    written = text.strip()
+    digits = written.replace("-", "")
+    if _WRITTEN_KEY.fullmatch(written) is None or len(digits) % 2:
+        raise ValueError("must be pairs of hexadecimal digits, and dashes")
+    if len(digits) < 2 * _MIN_KEY_BYTES:
+        raise ValueError(f"must have {2 * _MIN_KEY_BYTES} hexadecimal digits at least")
+    return ControlKey(written, bytes.fromhex(digits))
 
 
 def session_signature(
@@ -76,8 +88,30 @@ def check_signature(
     return _sign(key, serial_number, nonce, endpoint_id, invoice_id, server_card_id)
 
 
+def notification_signature(key: ControlKey, *, nonce: str, endpoint_id: str, invoice_id: str) -> str:
+    """Return `session.checkSignature` of the card mapping notification.
+
+    Returns:
+        40 hexadecimal digits in upper case.
+    """
+    return _sign(key, nonce, endpoint_id, invoice_id)
+
+
+def callback_control(key: ControlKey, *, status: str, orderid: str, client_orderid: str) -> str:
+    """Return `control` of the final-status callback: no HMAC, but SHA-1 over the parts and the key as it is written.
+
+    No two callbacks that say different things share one: `client_orderid` is found as one of our ids, whose length is
+    fixed, and none of the words for `status` that mean anything begins with another.
+
+    Returns:
+        40 hexadecimal digits in lower case.
+    """
+    joined = status + orderid + client_orderid + key.written
+    return hashlib.sha1(joined.encode(), usedforsecurity=False).hexdigest()
+
+
 def _sign(key: ControlKey, *parts: str) -> str:
-    return hmac.digest(key, "".join(parts).encode(), "sha1").hex().upper()
+    return hmac.digest(key.bytes, "".join(parts).encode(), "sha1").hex().upper()
 
 
 def same(one: str, other: str) -> bool:

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import protovalidate
 import pytest
 from buf.validate import validate_pb2
-from connectingparty.sale.v1 import access_token_service_pb2, sale_service_pb2
+from connectingparty.sale.v1 import access_token_service_pb2, card_service_pb2, sale_service_pb2
 from connectingparty.sale.v1.error_reason_pb2 import ErrorCause, ErrorReason, error_kind
-from connectingparty.sale.v1.sale_service_pb2 import InitiateSaleRequest, Location
+from connectingparty.sale.v1.sale_pb2 import Location
+from connectingparty.sale.v1.sale_service_pb2 import InitiateSaleRequest
 from google.api.annotations_pb2 import http
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.rpc.code_pb2 import Code
@@ -55,7 +56,7 @@ def test_every_error_is_told_as_the_contract_says() -> None:
 
 
 def requests() -> Iterator[Descriptor]:
-    for file in (sale_service_pb2, access_token_service_pb2):
+    for file in (sale_service_pb2, access_token_service_pb2, card_service_pb2):
         for service in file.DESCRIPTOR.services_by_name.values():
             for rpc in service.methods:
                 yield rpc.input_type
@@ -79,18 +80,20 @@ def test_every_string_of_a_request_refuses_nul(field: FieldDescriptor) -> None:
 
 def test_the_routes_are_those_of_the_contract() -> None:
     routes = set()
-    for file in (sale_service_pb2, access_token_service_pb2):
+    for file in (sale_service_pb2, access_token_service_pb2, card_service_pb2):
         for service in file.DESCRIPTOR.services_by_name.values():
             for rpc in service.methods:
                 rule = rpc.GetOptions().Extensions[http]
-                routes.add((rpc.name, rule.WhichOneof("pattern"), rule.post or rule.get))
+                if rpc.GetOptions().HasExtension(http):
+                    routes.add((rpc.name, rule.WhichOneof("pattern"), rule.post or rule.get))
 
     assert routes == {
         ("InitiateSale", "post", "/sale/initiate-sale"),
         ("CheckSale", "post", "/sale/{invoice_id}/check"),
         ("RequestAccessToken", "get", "/auth/request-access-token"),
-        ("IssueAccessToken", None, ""),
-        ("RevokeAccessToken", None, ""),
+        ("NotifyCardMapping", "post", "/sale/notification"),
+        ("GetClientIds", "post", "/cardrefs/{invoice_id}/get-client-ids"),
+        ("ReceiveCallback", "get", "/sale/callback"),
     }
 
 

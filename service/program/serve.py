@@ -1,6 +1,6 @@
 """The service as a running program, with the JSON gateway in the same process or without it."""
 
-import secrets
+import asyncio
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -12,14 +12,10 @@ from gateway.program.logs import configure_logs
 from gateway.program.process import run_server
 from gateway.program.serve import create_http_server
 from gateway.program.settings import Address, ConfigurationError, load_settings
-from service.access_tokens import AccessTokens
-from service.endpoints import Endpoints
 from service.errors import StoreUnavailable
-from service.identifiers import utc_now
-from service.program.settings import ServiceSettings, endpoints_of
+from service.program.domain import create_domain
+from service.program.settings import ServiceSettings
 from service.rpc.server import SaleServer
-from service.sales import Sales
-from service.store.sqlite import SqliteStore
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -43,32 +39,17 @@ class ServiceServer:
         self.grpc = grpc
         self._settings = settings
         self._config = config
-        self._endpoints = Endpoints(endpoints_of(settings.endpoints))
-        self._store = _open_store(settings.store.path)
-        access_tokens = AccessTokens(
-            self._store,
-            self._endpoints,
-            mode=settings.access_tokens.mode,
-            ttl=settings.access_tokens.ttl,
-            public=settings.access_tokens.public,
-            clock=utc_now,
-            randomness=secrets.token_bytes,
-        )
-        sales = Sales(
-            self._store,
-            self._endpoints,
-            access_tokens,
-            session_ttl=settings.sessions.ttl,
-            clock=utc_now,
-            randomness=secrets.token_bytes,
-        )
+        self._domain = create_domain(settings)
         self._rpc = SaleServer(
-            sales,
-            access_tokens,
-            self._store,
+            self._domain.sales,
+            self._domain.access_tokens,
+            self._domain.cards,
+            self._domain.store,
+            watch_patience=settings.watch.patience,
             reflection=settings.grpc.reflection,
             reuse_port=settings.workers > 1,
         )
+        self._housekeeping: asyncio.Task[None] | None = None
         self._http: HttpServer | None = None
         if listener is not None:
             self._http = create_http_server(settings, self._rpc.channel(), listener)
@@ -82,11 +63,12 @@ class ServiceServer:
         try:
             port = await self._rpc.start(str(self.grpc))
         except OSError as error:
-            await self._store.close()
+            await self._domain.store.close()
             raise ConfigurationError(f"grpc.listen: {error}") from None
         self.grpc = self.grpc._replace(port=port)
         if self._http is not None:
             await self._http.start()
+        self._housekeeping = asyncio.create_task(self._keep_house())
 
     async def stop(self) -> None:
         """Say so, answer what runs, and close the store."""
@@ -94,29 +76,37 @@ class ServiceServer:
         if self._http is not None:
             await self._http.stop()
         await self._rpc.stop(self._settings.shutdown_grace.total_seconds())
-        await self._store.close()
+        if self._housekeeping is not None:
+            self._housekeeping.cancel()
+        await self._domain.store.close()
 
     def reload(self) -> None:
-        """Read the endpoints and their keys again; if they are wrong, say so and keep those that there are."""
+        """Read the endpoints and all keys again; if they are wrong, say so and keep those that there are."""
         try:
             settings = self._settings
             if self._config is not None:
                 settings = load_settings(ServiceSettings, self._config, {})
             # Without endpoints in the file, development mode's stay.
-            self._endpoints.replace(endpoints_of(settings.endpoints or self._settings.endpoints))
+            endpoints = settings.endpoints or self._settings.endpoints
+            self._domain.replace_keys(settings.model_copy(update={"endpoints": endpoints}))
         except ConfigurationError as error:
             _log.error("endpoints not reloaded", fault=str(error))
         else:
             _log.info("endpoints reloaded")
 
-
-def _open_store(path: Path) -> SqliteStore:
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return SqliteStore(path)
-    except (OSError, StoreUnavailable, RuntimeError) as error:
-        cause = error.__cause__ or error
-        raise ConfigurationError(f"store.url: {path} can't be opened: {cause}") from error
+    async def _keep_house(self) -> None:
+        while True:
+            try:
+                counts = await self._domain.housekeeping.run()
+            except StoreUnavailable as error:
+                _log.warning("housekeeping put off", fault=str(error))
+            except Exception as error:
+                # It is tried again: sessions that are never expired would be worse than a fault in the log every time.
+                _log.error("housekeeping failed", exc_info=error)
+            else:
+                if any(counts.values()):
+                    _log.info("housekeeping", **counts)
+            await asyncio.sleep(self._settings.housekeeping.interval.total_seconds())
 
 
 def serve(

@@ -16,8 +16,9 @@ from gateway.program.settings import (
     Section,
 )
 from service.access_tokens import AccessTokenMode
-from service.endpoints import MAX_AMOUNT_CENTIS, Endpoint, Endpoints
+from service.endpoints import MAX_AMOUNT_CENTIS, CentisRange, Endpoint, Endpoints
 from service.signing import ControlKey, parse_control_key
+from service.vault import KEY_BYTES, VaultKey
 
 SQLITE_SCHEME = "sqlite:///"
 
@@ -64,6 +65,70 @@ class SessionSettings(Section):
     """How long after it was opened a session can be checked first."""
 
 
+class WatchSettings(Section):
+    """Streams of changes."""
+
+    patience: DurationSetting = timedelta(seconds=30)
+    """How long a reader may take nothing before it is cut off."""
+
+
+class HousekeepingSettings(Section):
+    """What `serve` does by itself, and `purge` by hand."""
+
+    interval: DurationSetting = timedelta(seconds=10)
+    retention: DurationSetting | None = None
+    """How long a final sale is kept after its last change; for ever if it is not set."""
+
+
+class VaultKeySettings(Section):
+    """A key of the vault; see `service.vault.VaultKey`."""
+
+    id: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z._-]{1,64}$")]
+    key: SecretStr | None = None
+    """64 hexadecimal digits."""
+    key_file: Path | None = None
+    """A file with the key instead."""
+
+    @model_validator(mode="after")
+    def _require_key_once(self) -> "VaultKeySettings":
+        if (self.key is None) == (self.key_file is None):
+            raise ValueError("key: must be set, or key_file instead")
+        return self
+
+    def to_key(self) -> VaultKey:
+        """Return the key, as its file holds it now.
+
+        Raises:
+            ValueError: it is none; the message begins with the name of the setting.
+        """
+        if self.key_file is None:
+            name, text = "key", self.key.get_secret_value() if self.key else ""
+        else:
+            name = "key_file"
+            try:
+                text = self.key_file.read_text()
+            except OSError as error:
+                raise ValueError(f"{name}: {error.strerror}") from None
+        try:
+            return VaultKey(self.id, bytes.fromhex(text))
+        except ValueError:
+            raise ValueError(f"{name}: must be {2 * KEY_BYTES} hexadecimal digits") from None
+
+
+class VaultSettings(Section):
+    """Card data that is kept here; off without a key."""
+
+    keys: tuple[VaultKeySettings, ...] = ()
+    """The first one encrypts, every one decrypts."""
+
+
+class CentisRangeSettings(Section):
+    """Amounts in centis, both ends inclusive."""
+
+    min: int
+    max: int
+
+
 class EndpointSettings(Section):
     """One endpoint at a payment gateway; see `service.endpoints.Endpoint`."""
 
@@ -77,6 +142,7 @@ class EndpointSettings(Section):
     max_centis: Annotated[int, Field(le=MAX_AMOUNT_CENTIS)] = MAX_AMOUNT_CENTIS
     signature_case: Literal["upper", "lower"] = "upper"
     default: bool = False
+    random_sum_centis: CentisRangeSettings | None = None
 
     @model_validator(mode="after")
     def _require_keys_once(self) -> "EndpointSettings":
@@ -90,8 +156,9 @@ class EndpointSettings(Section):
         Raises:
             ValueError: as of `Endpoint`.
         """
-        values = self.model_dump(exclude={"control_keys", "control_key_file"})
-        return Endpoint(**values, control_keys=self._read_keys())
+        values = self.model_dump(exclude={"control_keys", "control_key_file", "random_sum_centis"})
+        limits = None if self.random_sum_centis is None else CentisRange(**self.random_sum_centis.model_dump())
+        return Endpoint(**values, control_keys=self._read_keys(), random_sum_centis=limits)
 
     def _read_keys(self) -> tuple[ControlKey, ...]:
         if self.control_key_file is None:
@@ -118,6 +185,9 @@ class ServiceSettings(ProgramSettings):
     store: StoreSettings = StoreSettings()
     access_tokens: AccessTokenSettings = AccessTokenSettings()
     sessions: SessionSettings = SessionSettings()
+    watch: WatchSettings = WatchSettings()
+    housekeeping: HousekeepingSettings = HousekeepingSettings()
+    vault: VaultSettings = VaultSettings()
     endpoints: tuple[EndpointSettings, ...] = ()
 
 
@@ -140,3 +210,20 @@ def endpoints_of(settings: Sequence[EndpointSettings]) -> tuple[Endpoint, ...]:
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
     return tuple(endpoints)
+
+
+def vault_keys_of(settings: VaultSettings) -> tuple[VaultKey, ...]:
+    """Return the keys of the vault.
+
+    Raises:
+        ConfigurationError: one is wrong, or two have the same id.
+    """
+    keys: list[VaultKey] = []
+    for position, key in enumerate(settings.keys):
+        try:
+            keys.append(key.to_key())
+        except ValueError as error:
+            raise ConfigurationError(f"vault.keys[{position}].{error}") from None
+        if keys[-1].id in [known.id for known in keys[:-1]]:
+            raise ConfigurationError(f"vault.keys[{position}].id: {key.id} is there twice")
+    return tuple(keys)

@@ -37,8 +37,8 @@ _TOLD = ("invoice_id", "endpoint_id", "provider")
 _log = structlog.stdlib.get_logger(__name__)
 
 
-class UnaryInterceptor(grpc.aio.ServerInterceptor, ABC):
-    """Runs `around` around every unary rpc; one that streams is let pass."""
+class CallInterceptor(grpc.aio.ServerInterceptor, ABC):
+    """Runs `around` around every rpc with one request; one that takes a stream of them is let pass."""
 
     _absent: Handler | None = None
     """Runs where there is no such rpc."""
@@ -58,22 +58,27 @@ class UnaryInterceptor(grpc.aio.ServerInterceptor, ABC):
         handler = await continuation(handler_call_details)
         if handler is None:
             return self._absent and self._wrap(method, self._absent)
-        if handler.unary_unary is None:
+        if handler.request_streaming:
             return handler
         self._wrapped[method] = self._wrap(method, handler)
         return self._wrapped[method]
 
     def _wrap(self, method: str, handler: Handler) -> Handler:
-        proceed: Any = handler.unary_unary
+        # Every stream of answers here is written to the context by a coroutine, so both kinds are called alike.
+        proceed: Any = handler.unary_stream if handler.response_streaming else handler.unary_unary
+        method_handler: Any = (
+            grpc.unary_stream_rpc_method_handler if handler.response_streaming else grpc.unary_unary_rpc_method_handler
+        )
 
         async def behaviour(request: Any, context: Context) -> Any:
             return await self.around(method, request, context, proceed)
 
-        return grpc.unary_unary_rpc_method_handler(
+        wrapped: Handler = method_handler(
             behaviour,
             request_deserializer=handler.request_deserializer and self._deserializer(handler.request_deserializer),
             response_serializer=handler.response_serializer,
         )
+        return wrapped
 
     @staticmethod
     def _deserializer(deserialize: Deserializer) -> Deserializer:
@@ -90,15 +95,15 @@ class UnaryInterceptor(grpc.aio.ServerInterceptor, ABC):
             proceed: what was called for.
 
         Returns:
-            The answer.
+            The answer; None where answers are written to the context.
         """
 
 
-class RequestLog(UnaryInterceptor):
+class RequestLog(CallInterceptor):
     """Writes one line a call. For calls over the network: the others are part of a request that the gateway logs."""
 
     async def around(self, method: str, request: Any, context: Context, proceed: Behaviour) -> Any:
-        """See `UnaryInterceptor`."""
+        """See `CallInterceptor`."""
         started = time.perf_counter()
         status = grpc.StatusCode.CANCELLED  # unless it ends otherwise
         try:
@@ -113,7 +118,7 @@ class RequestLog(UnaryInterceptor):
             _log.info("request", rpc=method, status=_name(status), duration_ms=duration_ms)
 
 
-class Errors(UnaryInterceptor):
+class Errors(CallInterceptor):
     """Turns what the domain raises into a status; nothing else does.
 
     What was not meant to be told to a caller becomes `ERROR_REASON_SERVER_FAILED` with an incident id that the log
@@ -125,7 +130,7 @@ class Errors(UnaryInterceptor):
         self._absent = grpc.unary_unary_rpc_method_handler(_no_such_rpc)
 
     async def around(self, method: str, request: Any, context: Context, proceed: Behaviour) -> Any:
-        """See `UnaryInterceptor`."""
+        """See `CallInterceptor`."""
         clear_contextvars()
         bind_contextvars(request_id=_request_id(context))
         try:
@@ -144,7 +149,7 @@ class Errors(UnaryInterceptor):
         return await context.abort(status.code, status.details, (*_told(), *status.trailing_metadata))
 
 
-class Bounds(UnaryInterceptor):
+class Bounds(CallInterceptor):
     """Refuses a message that is not within the bounds of the proto, and one that is no message at all."""
 
     @staticmethod
@@ -159,7 +164,7 @@ class Bounds(UnaryInterceptor):
         return deserialize_or_error
 
     async def around(self, method: str, request: Any, context: Context, proceed: Behaviour) -> Any:
-        """See `UnaryInterceptor`."""
+        """See `CallInterceptor`."""
         if isinstance(request, DecodeError):
             raise SaleError(ErrorReason.ERROR_REASON_MALFORMED_REQUEST)
         violations = {violation.field: violation for violation in find_violations(request)}

@@ -1,21 +1,25 @@
 """The domain as a gRPC server: on a port, and for callers in the same process."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import grpc
-from connectingparty.sale.v1 import access_token_service_pb2, sale_service_pb2
+from connectingparty.sale.v1 import access_token_service_pb2, card_service_pb2, sale_service_pb2
 from connectingparty.sale.v1.access_token_service_pb2_grpc import add_AccessTokenServiceServicer_to_server
+from connectingparty.sale.v1.card_service_pb2_grpc import add_CardServiceServicer_to_server
 from connectingparty.sale.v1.sale_service_pb2_grpc import add_SaleServiceServicer_to_server
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 
 from service.access_tokens import AccessTokens
+from service.cards import Cards
+from service.rpc.access_token_servicer import AccessTokenServicer
+from service.rpc.card_servicer import CardServicer
 from service.rpc.health import StoreHealth
 from service.rpc.in_process import InProcessServer
 from service.rpc.interceptors import Bounds, Errors, RequestLog
-from service.rpc.servicers import AccessTokenServicer, SaleServicer
-from service.sales import Sales
+from service.rpc.sale_servicer import SaleDomain, SaleServicer
 from service.store import Store
 
 MAX_MESSAGE_BYTES = 64 * 1024
@@ -24,9 +28,10 @@ MAX_CONCURRENT_STREAMS = 1000
 MAX_CONCURRENT_RPCS = 4096
 """Per process; more are refused at once."""
 
-_SERVICES = (
-    sale_service_pb2.DESCRIPTOR.services_by_name["SaleService"].full_name,
-    access_token_service_pb2.DESCRIPTOR.services_by_name["AccessTokenService"].full_name,
+_SERVICES = tuple(
+    service.full_name
+    for file in (sale_service_pb2, access_token_service_pb2, card_service_pb2)
+    for service in file.DESCRIPTOR.services_by_name.values()
 )
 
 
@@ -34,16 +39,27 @@ class SaleServer:
     """The rpcs of this project and the standard health service.
 
     Args:
-        sales: the domain's sales.
-        access_tokens: the domain's access tokens.
-        store: its store, whose health is the server's.
+        domain: the domain of sales.
+        access_tokens: the domain of access tokens.
+        cards: the domain of cards.
+        store: their store, whose health is the server's.
+        watch_patience: how long a reader of WatchSales may take nothing.
         reflection: whether callers may ask what rpcs there are.
         reuse_port: whether several processes listen on one port.
     """
 
     def __init__(
-        self, sales: Sales, access_tokens: AccessTokens, store: Store, *, reflection: bool, reuse_port: bool
+        self,
+        domain: SaleDomain,
+        access_tokens: AccessTokens,
+        cards: Cards,
+        store: Store,
+        *,
+        watch_patience: timedelta,
+        reflection: bool,
+        reuse_port: bool,
     ) -> None:
+        self._reader = domain.reader
         self._health = StoreHealth(store, _SERVICES)
         self._server = grpc.aio.server(
             interceptors=(RequestLog(), Errors(), Bounds()),
@@ -56,14 +72,14 @@ class SaleServer:
         )
         self._in_process = InProcessServer((Errors(), Bounds()))
         for server in (self._server, self._in_process):
-            self._register(server, SaleServicer(sales), AccessTokenServicer(access_tokens))
+            # To the stubs a server in process is another class.
+            target: Any = server
+            add_SaleServiceServicer_to_server(SaleServicer(domain, watch_patience=watch_patience), target)
+            add_AccessTokenServiceServicer_to_server(AccessTokenServicer(access_tokens), target)
+            add_CardServiceServicer_to_server(CardServicer(cards), target)
+            add_HealthServicer_to_server(self._health.servicer, target)
         if reflection:
             _enable_reflection((*_SERVICES, "grpc.health.v1.Health"), self._server)
-
-    def _register(self, server: Any, sales: SaleServicer, access_tokens: AccessTokenServicer) -> None:
-        add_SaleServiceServicer_to_server(sales, server)
-        add_AccessTokenServiceServicer_to_server(access_tokens, server)
-        add_HealthServicer_to_server(self._health.servicer, server)
 
     async def start(self, address: str) -> int:
         """Listen.
@@ -90,8 +106,9 @@ class SaleServer:
         return self._in_process.channel()
 
     async def say_not_serving(self) -> None:
-        """Let health checks know that the end is near."""
+        """Let health checks know that the end is near, and whoever watches sales."""
         await self._health.stop()
+        self._reader.stop()
 
     async def stop(self, grace_seconds: float) -> None:
         """Accept no more calls, and give those that run so long to end."""

@@ -1,73 +1,49 @@
-"""Durable storage of sessions: what every store promises, whatever its engine.
+"""Durable storage: what every store promises, whatever its engine.
 
 Each method is one atomic step, and what it wrote is durable (on the disk) when it returns.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
+
+from service.store.records import (
+    IdempotencyRecord,
+    Sale,
+    SaleChange,
+    SaleFilter,
+    StatusReport,
+    StoredAccessToken,
+    StoredCard,
+)
+
+__all__ = [
+    "IdempotencyRecord",
+    "IdentifierTaken",
+    "PositionPurged",
+    "Sale",
+    "SaleChange",
+    "SaleFilter",
+    "StatusReport",
+    "Store",
+    "StoredAccessToken",
+    "StoredCard",
+]
 
 
 class IdentifierTaken(Exception):
     """Another sale has this invoice id or nonce already. Nothing was stored."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sale:
-    """A sale and its session, as they are stored."""
-
-    invoice_id: str
-    endpoint_id: str
-    access_token_hash: bytes
-    """SHA-256 of the consumer's access token, 32 bytes."""
-    serial_number: str
-    imei: str | None
-    ip_addresses: tuple[str, ...]
-    lat: float | None
-    lng: float | None
-    amount_centis: int
-    currency: str
-    nonce: str
-    signature: str
-    initiated_at: datetime
-    expires_at: datetime
-    """From then on a first check is refused."""
-    session_token: str | None = None
-    """The payment gateway's token, once the first check has bound it."""
-    checked_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StoredAccessToken:
-    """An access token, as it is stored."""
-
-    hash: bytes
-    """SHA-256 of it, 32 bytes."""
-    endpoint_id: str | None
-    """The endpoint that it is bound to."""
-    issued_at: datetime
-    expires_at: datetime
-    revoked_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class IdempotencyRecord:
-    """Which session a request with an idempotency key opened."""
-
-    access_token_hash: bytes
-    """The key counts for this token only."""
-    idempotency_key: str
-    request_hash: bytes
-    """SHA-256 of the request, 32 bytes."""
-    invoice_id: str
-    expires_at: datetime
-    """From then on the key can be used anew."""
+class PositionPurged(Exception):
+    """Changes after this position were purged, so that they can't be read one by one any more."""
 
 
 class Store(Protocol):
-    """Stores sales, access tokens and idempotency records.
+    """Stores sales, what happens to them, cards, access tokens and idempotency records.
 
-    Every method raises `service.errors.StoreUnavailable` when the store can't be read or written.
+    Every method raises `service.errors.StoreUnavailable` when the store can't be read or written. Every change of a
+    sale, by whatever method, is kept as a `SaleChange` in the same step.
     """
 
     async def open_session(self, sale: Sale, record: IdempotencyRecord | None) -> IdempotencyRecord | None:
@@ -75,7 +51,7 @@ class Store(Protocol):
 
         Args:
             sale: the sale.
-            record: the record; a stored one with the same token and key, not expired at `sale.initiated_at`, wins.
+            record: the record; a stored one with the same token and key, not expired at `sale.initiate_time`, wins.
 
         Returns:
             None if the sale was stored; otherwise the record that won, and nothing was stored.
@@ -87,16 +63,120 @@ class Store(Protocol):
     async def find_sale(self, invoice_id: str) -> Sale | None:
         """Return the sale with this invoice id, if there is one."""
 
-    async def bind_check(self, invoice_id: str, session_token: str, checked_at: datetime) -> str:
-        """Bind the payment gateway's session token to a sale, unless one is bound already.
+    async def find_sales_by_session_token(self, session_token: str) -> Sequence[Sale]:
+        """Return the sales that this session token is bound to, the one that was initiated last first."""
+
+    async def list_sales(self, filter: SaleFilter, before: str | None, limit: int) -> Sequence[Sale]:
+        """Return sales by descending invoice id, that is the latest first.
+
+        Args:
+            filter: which ones.
+            before: only those with a smaller invoice id.
+            limit: how many at most.
+        """
+
+    async def count_sales(self, filter: SaleFilter) -> int:
+        """Return how many sales there are."""
+
+    async def bind_check(self, invoice_id: str, session_token: str, client_card_id: str | None, now: datetime) -> Sale:
+        """Bind the payment gateway's session token to a sale, and move it to CHECKED, where it is INITIATED.
 
         Args:
             invoice_id: a stored sale's.
             session_token: the token of this check.
-            checked_at: when it was checked.
+            client_card_id: the card that is paid with, if it is a saved one.
+            now: when it was checked.
 
         Returns:
-            The token that is bound now: of several that race, all are told the same one.
+            The sale as it is now: of several checks that race, all are told the same one.
+        """
+
+    async def report_status(self, report: StatusReport, *, must_move: bool) -> Sale | None:
+        """Store a report about a sale and make the legal moves that all its reports ask for; a repeated report is none.
+
+        Args:
+            report: about a stored sale.
+            must_move: store it only if it moves the sale, or has moved it already.
+
+        Returns:
+            The sale as it is now; None if it had to move and could not, and nothing was stored.
+        """
+
+    async def list_status_reports(self, invoice_id: str) -> Sequence[StatusReport]:
+        """Return what was reported about a sale, in the order in which it was received."""
+
+    async def count_random_sum_answer(self, invoice_id: str, *, failed: bool) -> int:
+        """Count an answer to the random sum of a sale, if it was wrong.
+
+        Args:
+            invoice_id: a stored sale's.
+            failed: whether it was.
+
+        Returns:
+            How many wrong ones were counted before this one.
+        """
+
+    async def list_changes(self, after: int, limit: int) -> Sequence[SaleChange]:
+        """Return changes of sales in the order in which they were committed.
+
+        Args:
+            after: position of the change before; 0 for the beginning.
+            limit: how many at most.
+
+        Raises:
+            PositionPurged: changes after it were purged; never for 0.
+        """
+
+    async def position_before(self, moment: datetime) -> int:
+        """Return the position after which all changes were made at this moment or later."""
+
+    async def wait_for_change(self, seconds: float) -> None:
+        """Return soon after a change was committed, here or in another process, or when the time is over."""
+
+    async def map_card(self, invoice_id: str, card: StoredCard) -> None:
+        """Store the card that a sale was paid with, and name it as the sale's.
+
+        The same consumer's card with the same endpoint and server card id is the same card; it stays as it is. One that
+        was saved with this sale and deleted since stays deleted.
+
+        Args:
+            invoice_id: a stored sale's.
+            card: the card, if it is a new one.
+        """
+
+    async def add_card(self, card: StoredCard) -> None:
+        """Store a new card."""
+
+    async def find_card(self, consumer_id: str, client_card_id: str) -> StoredCard | None:
+        """Return the consumer's card with this id, if there is one that is not deleted."""
+
+    async def list_cards(self, consumer_id: str, before: str | None, limit: int) -> Sequence[StoredCard]:
+        """Return a consumer's cards that are not deleted, by descending client card id, that is the latest first.
+
+        Args:
+            consumer_id: whose.
+            before: only those with a smaller client card id.
+            limit: how many at most.
+        """
+
+    async def replace_card(self, card: StoredCard, expected: StoredCard) -> bool:
+        """Store a card in the place of what it was.
+
+        Args:
+            card: the card, with the same client card id and consumer.
+            expected: what has to be stored now, or nothing is changed.
+
+        Returns:
+            Whether it was.
+        """
+
+    async def list_cards_sealed_otherwise(self, vault_key_id: str, after: str, limit: int) -> Sequence[StoredCard]:
+        """Return the cards whose data is encrypted under another key, by ascending client card id.
+
+        Args:
+            vault_key_id: the key.
+            after: only those with a larger client card id.
+            limit: how many at most.
         """
 
     async def find_idempotency_record(
@@ -110,8 +190,23 @@ class Store(Protocol):
     async def find_access_token(self, hash: bytes) -> StoredAccessToken | None:
         """Return the access token with this SHA-256, if there is one."""
 
-    async def revoke_access_token(self, hash: bytes, revoked_at: datetime) -> None:
+    async def revoke_access_token(self, hash: bytes, now: datetime) -> None:
         """Mark an access token as revoked. An unknown or already revoked one stays as it is."""
+
+    async def revoke_consumer_tokens(self, consumer_id: str, now: datetime) -> int:
+        """Mark a consumer's access tokens as revoked; return how many there were that were not, and not expired."""
+
+    async def expire_sessions(self, now: datetime, limit: int) -> int:
+        """Move sales that are still INITIATED, and whose time is over, to EXPIRED; return how many."""
+
+    async def purge_access_tokens(self, now: datetime, limit: int) -> int:
+        """Remove access tokens that have expired; return how many."""
+
+    async def purge_idempotency_records(self, now: datetime, limit: int) -> int:
+        """Remove idempotency records that have expired; return how many."""
+
+    async def purge_sales(self, updated_before: datetime, limit: int) -> int:
+        """Remove final sales that did not change since, with their reports and changes; return how many."""
 
     async def ping(self) -> None:
         """Return when the store can be written."""

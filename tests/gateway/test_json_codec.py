@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 import pytest
-from connectingparty.sale.v1.access_token_service_pb2 import IssueAccessTokenResponse
-from connectingparty.sale.v1.sale_service_pb2 import CheckSaleResponse, InitiateSaleRequest, Location
+from connectingparty.sale.v1.access_token_service_pb2 import IssueAccessTokenRequest
+from connectingparty.sale.v1.sale_pb2 import Location, Sale, SaleState
+from connectingparty.sale.v1.sale_service_pb2 import CheckSaleResponse, InitiateSaleRequest
 from google.protobuf import json_format
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,5 +114,28 @@ def test_an_item_that_cannot_be_read_keeps_its_place() -> None:
 
 
 def test_a_type_without_a_known_json_form_is_refused_at_the_start() -> None:
-    with pytest.raises(TypeError, match="expires_at"):
-        JsonCodec(IssueAccessTokenResponse)
+    with pytest.raises(TypeError, match="ttl"):
+        JsonCodec(IssueAccessTokenRequest)
+
+
+def test_times_and_enums_are_written_as_protobuf_writes_them() -> None:
+    sale = Sale(invoice_id="1", state=SaleState.SALE_STATE_CHECKED, amount_centis=2**53 + 1)
+    sale.initiate_time.FromJsonString("2026-11-21T12:00:00.123456Z")
+    written = json.loads(JsonCodec(Sale).encode(sale))
+
+    assert (written["state"], written["initiateTime"]) == ("SALE_STATE_CHECKED", "2026-11-21T12:00:00.123456Z")
+    assert JsonCodec(Sale).decode(written) == (sale, [])
+
+
+@pytest.mark.parametrize("value", ["yesterday", 0, {}, "2026-13-01T00:00:00Z"])
+def test_what_is_no_time_is_named(value: object) -> None:
+    _, violations = JsonCodec(Sale).decode({"initiateTime": value})
+
+    assert [violation.path for violation in violations] == ["initiateTime"]
+
+
+@pytest.mark.parametrize("value", ["CHECKED", "", 2])
+def test_what_is_no_value_of_an_enum_is_named(value: object) -> None:
+    _, violations = JsonCodec(Sale).decode({"state": value})
+
+    assert [violation.path for violation in violations] == ["state"]

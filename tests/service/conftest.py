@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from service.access_tokens import AccessTokens
+from service.cards import Cards
 from service.endpoints import Endpoint, Endpoints
 from service.sales import InitiateSale, Sales
 from service.signing import parse_control_key
 from service.store.sqlite import SqliteStore
+from service.vault import Vault, VaultKey
 from tests.merchant import SBC, SERIAL_NUMBER
 
 
@@ -81,10 +83,33 @@ def access_tokens(store: SqliteStore, endpoints: Endpoints, clock: Clock, random
 
 
 @pytest.fixture
+def vault(randomness: Randomness) -> Vault:
+    return Vault([VaultKey("1", b"k" * 32)], randomness)
+
+
+@pytest.fixture
+def cards(store: SqliteStore, vault: Vault, clock: Clock, randomness: Randomness) -> Cards:
+    return Cards(store, vault, clock=clock, randomness=randomness)
+
+
+@pytest.fixture
 def sales(
-    store: SqliteStore, endpoints: Endpoints, access_tokens: AccessTokens, clock: Clock, randomness: Randomness
+    store: SqliteStore,
+    endpoints: Endpoints,
+    access_tokens: AccessTokens,
+    cards: Cards,
+    clock: Clock,
+    randomness: Randomness,
 ) -> Sales:
-    return Sales(store, endpoints, access_tokens, session_ttl=timedelta(minutes=30), clock=clock, randomness=randomness)
+    return Sales(
+        store,
+        endpoints,
+        access_tokens,
+        cards,
+        session_ttl=timedelta(minutes=30),
+        clock=clock,
+        randomness=randomness,
+    )
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import apsw
 import pytest
 
 from service.access_tokens import AccessTokens
+from service.cards import Cards
 from service.currencies import CURRENCIES
 from service.endpoints import Endpoint, Endpoints
 from service.errors import ErrorReason, SaleError
@@ -53,8 +54,8 @@ async def test_everything_that_was_sent_is_stored_but_the_token(
         request_.ip_addresses,
     )
     assert (sale.lat, sale.lng, sale.amount_centis, sale.currency) == (0.0, None, 1042, request_.currency)
-    assert (sale.initiated_at, sale.expires_at) == (clock.now, clock.now + timedelta(minutes=30))
-    assert (sale.session_token, sale.checked_at) == (None, None)
+    assert (sale.initiate_time, sale.expire_time) == (clock.now, clock.now + timedelta(minutes=30))
+    assert (sale.session_token, sale.check_time) == (None, None)
 
 
 async def test_an_access_token_is_nowhere_in_the_database(sales: Sales, request_: InitiateSale, tmp_path: Path) -> None:
@@ -181,13 +182,14 @@ async def test_two_processes_that_store_one_key_at_once_answer_the_same(
     store: SqliteStore,
     endpoints: Endpoints,
     access_tokens: AccessTokens,
+    cards: Cards,
     request_: InitiateSale,
     clock: Clock,
     randomness: Randomness,
 ) -> None:
     # Each process has its own idea of what runs; the store has the last word.
     other = Sales(
-        store, endpoints, access_tokens, session_ttl=timedelta(minutes=30), clock=clock, randomness=randomness
+        store, endpoints, access_tokens, cards, session_ttl=timedelta(minutes=30), clock=clock, randomness=randomness
     )
     one, two = await asyncio.gather(sales.initiate(request_, "order-1"), other.initiate(request_, "order-1"))
 
@@ -245,7 +247,7 @@ async def test_no_shift_of_characters_between_neighbours_gives_parts_that_we_mak
             shifted = [*parts[:left], joined[:cut], joined[cut:], *parts[left + 2 :]]
             if shifted != parts:
                 # The weakness of the wire: each of them is signed alike.
-                assert hmac.digest(key, "".join(shifted).encode(), "sha1").hex().upper() == sale.signature
+                assert hmac.digest(key.bytes, "".join(shifted).encode(), "sha1").hex().upper() == sale.signature
                 assert not are_ours(*shifted)
                 shifts += 1
     assert shifts == sum(len(one) + len(other) for one, other in pairwise(parts))

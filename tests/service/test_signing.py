@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.signing import ControlKey, check_signature, parse_control_key, same, same_signature, session_signature
+from service.signing import (
+    ControlKey,
+    callback_control,
+    check_signature,
+    parse_control_key,
+    same,
+    same_signature,
+    session_signature,
+)
 from tests.vectors import VECTORS
 
 text = st.text(max_size=60)
@@ -45,7 +53,7 @@ def test_a_signature_is_the_hmac_of_the_parts_in_their_order(key: bytes, parts: 
 
     assert (
         session_signature(
-            ControlKey(key),
+            ControlKey(key.hex(), key),
             access_token=token,
             serial_number=serial,
             endpoint_id=endpoint,
@@ -59,7 +67,7 @@ def test_a_signature_is_the_hmac_of_the_parts_in_their_order(key: bytes, parts: 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "xyz", "58B2A205-5BB5-5BCB-B37D", "58B2A205-5BB5-5BCB-B37D-2F2A4276B0B", "5" * 31]
+    "text", ["", "xyz", "58B2A205-5BB5-5BCB-B37D", "58B2A205-5BB5-5BCB-B37D-2F2A4276B0B", "5" * 31, "58 " * 16]
 )
 def test_what_is_no_control_key_is_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(ValueError, match=r"^must ") as refusal:
@@ -69,9 +77,24 @@ def test_what_is_no_control_key_is_refused_and_not_repeated(text: str) -> None:
 
 
 def test_a_control_key_is_the_same_with_and_without_dashes() -> None:
-    assert parse_control_key("58B2A205-5BB5-5BCB-B37D-2F2A4276B0BD") == bytes.fromhex(
-        "58b2a2055bb55bcbb37d2f2a4276b0bd"
-    )
+    written = "58B2A205-5BB5-5BCB-B37D-2F2A4276B0BD"
+
+    for text in (written, written.replace("-", ""), written.lower(), f"{written}\n"):
+        assert parse_control_key(text).bytes == bytes.fromhex("58b2a2055bb55bcbb37d2f2a4276b0bd")
+    assert parse_control_key(f" {written}\n").written == written
+
+
+def test_a_control_key_does_not_show_itself() -> None:
+    assert "58" not in repr(parse_control_key("58" * 16))
+
+
+def test_the_control_of_a_callback_is_the_sha_1_of_its_parts_and_the_key_as_it_is_written() -> None:
+    key = parse_control_key("58B2A205-5BB5-5BCB-B37D-2F2A4276B0BD")
+    joined = "approved123456invoice-1" + "58B2A205-5BB5-5BCB-B37D-2F2A4276B0BD"
+
+    control = callback_control(key, status="approved", orderid="123456", client_orderid="invoice-1")
+
+    assert control == hashlib.sha1(joined.encode()).hexdigest()  # noqa: S324
 
 
 def test_signatures_are_compared_whatever_their_case_and_other_strings_are_not() -> None:

@@ -11,8 +11,8 @@ import apsw
 import pytest
 
 from service.errors import ErrorReason, StoreUnavailable
-from service.store import sqlite_file
 from service.store.sqlite import SqliteStore
+from service.store.sqlite import file as sqlite_file
 
 pytestmark = pytest.mark.anyio
 

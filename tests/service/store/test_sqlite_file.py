@@ -6,9 +6,9 @@ import apsw
 import pytest
 
 from service.errors import StoreUnavailable
-from service.store import sqlite_file
 from service.store.sqlite import SqliteStore
-from service.store.sqlite_file import SqliteTransactions, open_connection, open_writer, require_sound_version
+from service.store.sqlite import file as sqlite_file
+from service.store.sqlite.file import SqliteTransactions, open_connection, open_writer, require_sound_version
 
 pytestmark = pytest.mark.anyio
 
@@ -26,7 +26,7 @@ def test_a_new_file_is_for_its_owner_alone_and_commits_reach_the_disk(tmp_path: 
 def test_the_schema_is_made_once(tmp_path: Path) -> None:
     for _ in range(2):
         connection = open_writer(tmp_path / "sale.db")
-        assert connection.pragma("user_version") == 1
+        assert connection.pragma("user_version") == 2
         connection.close()
 
 

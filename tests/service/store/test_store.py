@@ -6,15 +6,29 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
-from service.identifiers import new_invoice_id, new_nonce
-from service.store import IdempotencyRecord, IdentifierTaken, Sale, Store, StoredAccessToken
+from service.identifiers import new_client_card_id, new_invoice_id, new_nonce
+from service.sale_states import SaleState
+from service.store import (
+    IdempotencyRecord,
+    IdentifierTaken,
+    PositionPurged,
+    Sale,
+    SaleChange,
+    SaleFilter,
+    StatusReport,
+    Store,
+    StoredAccessToken,
+    StoredCard,
+)
 from service.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
 NOW = datetime(2026, 11, 21, 12, 0, 0, 1, UTC)
+LATER = NOW + timedelta(seconds=5)
 Open = Callable[[], Store]
 
 
@@ -31,30 +45,71 @@ async def store(open_store: Open, anyio_backend: str) -> AsyncIterator[Store]:
     await store.close()
 
 
-def new_sale(number: int = 0) -> Sale:
+def new_sale(number: int = 0, at: datetime = NOW, **named: Any) -> Sale:
     randomness = Random(number).randbytes  # the same identifiers for the same number
 
-    return Sale(
-        invoice_id=new_invoice_id(NOW, randomness),
-        endpoint_id="11110",
-        access_token_hash=b"h" * 32,
-        serial_number="Серийный-№7 '\";--\n",
-        imei=None,
-        ip_addresses=("192.0.2.17", "10.0.0.5"),
-        lat=0.0,
-        lng=-180.0,
-        amount_centis=2**63 - 1,
-        currency="EUR",
-        nonce=new_nonce(randomness),
-        signature="9D41" * 10,
-        initiated_at=NOW,
-        expires_at=NOW + timedelta(minutes=30),
-    )
+    values: dict[str, Any] = {
+        "invoice_id": new_invoice_id(at, randomness),
+        "endpoint_id": "11110",
+        "consumer_id": "anna",
+        "access_token_hash": b"h" * 32,
+        "serial_number": "Серийный-№7 '\";--\n",
+        "imei": None,
+        "ip_addresses": ("192.0.2.17", "10.0.0.5"),
+        "lat": 0.0,
+        "lng": -180.0,
+        "amount_centis": 2**63 - 1,
+        "currency": "EUR",
+        "nonce": new_nonce(randomness),
+        "signature": "9D41" * 10,
+        "initiate_time": at,
+        "expire_time": at + timedelta(minutes=30),
+        "update_time": at,
+    }
+    return Sale(**values | named)
+
+
+def new_card(number: int = 0, **named: Any) -> StoredCard:
+    values: dict[str, Any] = {
+        "client_card_id": new_client_card_id(NOW, Random(number).randbytes),
+        "consumer_id": "anna",
+        "create_time": NOW,
+        "endpoint_id": "11110",
+        "server_card_id": "77",
+        "unique_reference_card_id": 2**63 - 1,
+        "bin": "044455",
+        "email": "anna@example.com",
+    }
+    return StoredCard(**values | named)
+
+
+def new_report(sale: Sale, status: str = "approved", type: str = "sale", **named: Any) -> StatusReport:
+    values: dict[str, Any] = {
+        "invoice_id": sale.invoice_id,
+        "type": type,
+        "status": status,
+        "orderid": "1",
+        "amount": "10.42",
+        "amount_differs": False,
+        "parameters": (("status", status), ("name", "Ж\n"), ("name", "")),
+        "receive_time": LATER,
+    }
+    return StatusReport(**values | named)
+
+
+async def states_of(store: Store, sale: Sale) -> list[str]:
+    """Return the states that the sale's changes have left it in."""
+    changes = await store.list_changes(0, 1000)
+    return [
+        SaleState.Name(change.sale.state).removeprefix("SALE_STATE_")
+        for change in changes
+        if change.sale.invoice_id == sale.invoice_id
+    ]
 
 
 def record_of(sale: Sale, request_hash: bytes = b"r" * 32) -> IdempotencyRecord:
-    expires_at = sale.initiated_at + timedelta(days=31)
-    return IdempotencyRecord(sale.access_token_hash, "order-1", request_hash, sale.invoice_id, expires_at)
+    expire_time = sale.initiate_time + timedelta(days=31)
+    return IdempotencyRecord(sale.access_token_hash, "order-1", request_hash, sale.invoice_id, expire_time)
 
 
 async def test_a_sale_is_read_back_as_it_was_stored(store: Store) -> None:
@@ -66,15 +121,15 @@ async def test_a_sale_is_read_back_as_it_was_stored(store: Store) -> None:
 
 
 async def test_what_was_stored_is_there_when_the_store_is_opened_again(open_store: Open) -> None:
-    sale, token = new_sale(), StoredAccessToken(b"t" * 32, "11110", NOW, NOW + timedelta(minutes=30))
+    sale, token = new_sale(), StoredAccessToken(b"t" * 32, NOW, NOW + timedelta(minutes=30), "11110")
     first = open_store()
     await first.open_session(sale, record_of(sale))
-    await first.bind_check(sale.invoice_id, "session-token-01", NOW)
+    bound = await first.bind_check(sale.invoice_id, "session-token-01", None, LATER)
     await first.add_access_token(token)
     await first.close()
 
     second = open_store()
-    assert await second.find_sale(sale.invoice_id) == replace(sale, session_token="session-token-01", checked_at=NOW)
+    assert await second.find_sale(sale.invoice_id) == bound
     assert await second.find_access_token(token.hash) == token
     assert await second.find_idempotency_record(sale.access_token_hash, "order-1", NOW) == record_of(sale)
     await second.close()
@@ -95,22 +150,360 @@ async def test_an_identifier_that_is_taken_stores_nothing(store: Store, taken: s
 
 
 async def test_the_first_session_token_is_bound_for_good(store: Store) -> None:
-    sale, later = new_sale(), NOW + timedelta(seconds=5)
+    sale = new_sale()
     await store.open_session(sale, None)
+    checked = replace(
+        sale,
+        state=SaleState.SALE_STATE_CHECKED,
+        session_token="session-token-01",
+        check_time=LATER,
+        update_time=LATER,
+        client_card_id="card-1",
+    )
 
-    assert await store.bind_check(sale.invoice_id, "session-token-01", NOW) == "session-token-01"
-    assert await store.bind_check(sale.invoice_id, "session-token-02", later) == "session-token-01"
-    bound = await store.find_sale(sale.invoice_id)
-    assert bound == replace(sale, session_token="session-token-01", checked_at=NOW)
+    assert await store.bind_check(sale.invoice_id, "session-token-01", "card-1", LATER) == checked
+    assert await store.bind_check(sale.invoice_id, "session-token-02", None, LATER) == checked
+    assert await store.find_sale(sale.invoice_id) == checked
+    assert await states_of(store, sale) == ["INITIATED", "CHECKED"]
 
 
 async def test_of_racing_session_tokens_all_are_told_the_same_winner(store: Store) -> None:
     sale = new_sale()
     await store.open_session(sale, None)
 
-    told = await asyncio.gather(*(store.bind_check(sale.invoice_id, f"token-{n:010}", NOW) for n in range(100)))
+    told = await asyncio.gather(*(store.bind_check(sale.invoice_id, f"token-{n:010}", None, NOW) for n in range(100)))
 
-    assert len(set(told)) == 1
+    assert len({sale.session_token for sale in told}) == 1
+
+
+@pytest.mark.parametrize("end", ["reported", "expired"])
+async def test_a_sale_that_has_ended_is_not_bound_any_more(store: Store, end: str) -> None:
+    sale = new_sale()
+    await store.open_session(sale, None)
+    if end == "reported":
+        await store.report_status(new_report(sale), must_move=False)
+    else:
+        await store.expire_sessions(sale.expire_time, 10)
+
+    assert (await store.bind_check(sale.invoice_id, "session-token-01", None, LATER)).session_token is None
+
+
+async def test_sales_are_found_by_their_session_token_the_latest_first(store: Store) -> None:
+    first, second, other = new_sale(1), new_sale(2, LATER), new_sale(3)
+    for sale, token in ((first, "a" * 16), (second, "a" * 16), (other, "b" * 16)):
+        await store.open_session(sale, None)
+        await store.bind_check(sale.invoice_id, token, None, LATER)
+
+    found = await store.find_sales_by_session_token("a" * 16)
+
+    assert [sale.invoice_id for sale in found] == [second.invoice_id, first.invoice_id]
+    assert list(await store.find_sales_by_session_token("A" * 16)) == []
+
+
+@pytest.mark.parametrize(
+    ("filter", "expected"),
+    [
+        (SaleFilter(), [4, 3, 2, 1, 0]),
+        (SaleFilter(endpoint_id="22220"), [3, 1]),
+        (SaleFilter(consumer_id="bob"), [4]),
+        (SaleFilter(state=SaleState.SALE_STATE_CHECKED), [2]),
+        (SaleFilter(client_card_id="card-1"), [2]),
+        (SaleFilter(start_time=NOW + timedelta(microseconds=3)), [4, 3]),
+        (SaleFilter(end_time=NOW + timedelta(microseconds=3)), [2, 1, 0]),
+        (SaleFilter(start_time=NOW + timedelta(microseconds=1), end_time=NOW + timedelta(microseconds=3)), [2, 1]),
+        (SaleFilter(SaleState.SALE_STATE_INITIATED, "11110", "anna"), [0]),
+        (SaleFilter(SaleState.SALE_STATE_CHECKED, "11110", "anna", "card-1", NOW, LATER), [2]),
+        (SaleFilter(consumer_id="nobody"), []),
+    ],
+)
+async def test_sales_are_listed_by_whatever_holds_of_them_the_latest_first(
+    store: Store, filter: SaleFilter, expected: list[int]
+) -> None:
+    sales = [
+        new_sale(
+            number,
+            NOW + timedelta(microseconds=number),
+            endpoint_id="22220" if number % 2 else "11110",
+            consumer_id="bob" if number == 4 else "anna",
+        )
+        for number in range(5)
+    ]
+    for sale in reversed(sales):
+        await store.open_session(sale, None)
+    await store.bind_check(sales[2].invoice_id, "a" * 16, "card-1", NOW)
+
+    listed, before = [], None
+    while page := await store.list_sales(filter, before, 2):
+        assert len(page) <= 2
+        listed += [sale.invoice_id for sale in page]
+        before = page[-1].invoice_id
+
+    assert listed == [sales[number].invoice_id for number in expected]
+    assert await store.count_sales(filter) == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("reported", "moves"),
+    [
+        (["sale approved"], ["APPROVED"]),
+        (["sale declined"], ["DECLINED"]),
+        (["sale filtered"], ["FILTERED"]),
+        (["sale error"], ["FAILED"]),
+        (["sale unknown"], []),
+        (["sale processing", "sale approved"], ["APPROVED"]),
+        (["sale approved", "sale processing"], ["APPROVED"]),
+        (["sale approved", "sale declined"], ["APPROVED"]),
+        (["sale declined", "sale approved"], ["DECLINED"]),
+        (["sale approved", "reversal approved"], ["APPROVED", "REVERSED"]),
+        (["reversal approved", "sale approved"], ["APPROVED", "REVERSED"]),
+        (["sale approved", "reversal declined"], ["APPROVED"]),
+        (["sale approved", "chargeback approved"], ["APPROVED", "CHARGED_BACK"]),
+        (["chargeback approved", "reversal approved", "sale approved"], ["APPROVED", "REVERSED", "CHARGED_BACK"]),
+        (["sale approved", "chargeback approved", "reversal approved"], ["APPROVED", "CHARGED_BACK"]),
+        (["sale declined", "reversal approved"], ["DECLINED"]),
+        (["capture approved", "sale Approved", "Sale approved"], []),
+    ],
+)
+async def test_reports_make_the_moves_that_are_legal_in_whatever_order_they_come(
+    store: Store, reported: list[str], moves: list[str]
+) -> None:
+    sale = new_sale()
+    await store.open_session(sale, None)
+    await store.bind_check(sale.invoice_id, "a" * 16, None, NOW)
+    reports = [new_report(sale, *reversed(words.split())) for words in reported]
+
+    for report in reports:
+        told = await store.report_status(report, must_move=False)
+        assert told == await store.find_sale(sale.invoice_id)
+
+    kept = dict.fromkeys(await states_of(store, sale))  # naming the order is a change that moves nothing
+    assert list(kept) == ["INITIATED", "CHECKED", *moves]
+    assert list(await store.list_status_reports(sale.invoice_id)) == reports
+
+
+async def test_a_repeated_report_changes_nothing(store: Store) -> None:
+    sale = new_sale()
+    await store.open_session(sale, None)
+    first = await store.report_status(new_report(sale), must_move=False)
+    again = new_report(sale, amount="99.99", amount_differs=True, receive_time=LATER + timedelta(days=1))
+
+    assert await store.report_status(again, must_move=False) == first
+    assert list(await store.list_status_reports(sale.invoice_id)) == [new_report(sale)]
+    assert await states_of(store, sale) == ["INITIATED", "APPROVED"]
+
+
+async def test_of_racing_reports_each_is_kept_once(store: Store) -> None:
+    sale = new_sale()
+    await store.open_session(sale, None)
+    reports = [new_report(sale, status) for status in ("approved", "declined", "processing")] * 20
+
+    await asyncio.gather(*(store.report_status(report, must_move=False) for report in reports))
+
+    assert len(await store.list_status_reports(sale.invoice_id)) == 3
+    assert len(dict.fromkeys(await states_of(store, sale))) == 2
+
+
+async def test_a_report_names_the_order_and_flags_an_amount(store: Store) -> None:
+    sale = new_sale()
+    await store.open_session(sale, None)
+    await store.report_status(new_report(sale, "processing", orderid="77"), must_move=False)
+    await store.report_status(new_report(sale, amount_differs=True, orderid="78"), must_move=False)
+    await store.report_status(new_report(sale, "approved", "reversal", orderid="79"), must_move=False)
+
+    found = await store.find_sale(sale.invoice_id)
+    assert found is not None
+    assert (found.orderid, found.amount_differs, found.update_time) == ("77", True, LATER)
+
+
+async def test_a_report_that_must_move_and_cannot_is_not_kept(store: Store) -> None:
+    sale = new_sale()
+    await store.open_session(sale, None)
+
+    assert await store.report_status(new_report(sale, "approved", "reversal"), must_move=True) is None
+    assert list(await store.list_status_reports(sale.invoice_id)) == []
+    approved = await store.report_status(new_report(sale), must_move=True)
+    assert approved is not None
+    assert await store.report_status(new_report(sale), must_move=True) == approved
+    assert await store.report_status(new_report(sale, "declined"), must_move=True) is None
+    assert await store.find_sale(sale.invoice_id) == approved
+
+
+async def test_wrong_answers_to_a_random_sum_are_counted_one_by_one(store: Store) -> None:
+    sale = new_sale(random_sum_centis=5)
+    await store.open_session(sale, None)
+
+    before = await asyncio.gather(
+        *(store.count_random_sum_answer(sale.invoice_id, failed=number % 2 == 0) for number in range(20))
+    )
+
+    assert sorted(before[::2]) == list(range(10))
+    assert await store.count_random_sum_answer(sale.invoice_id, failed=False) == 10
+
+
+async def test_every_change_is_read_once_in_the_order_of_the_commits(store: Store) -> None:
+    sales = [new_sale(number) for number in range(40)]
+
+    async def live(sale: Sale) -> None:
+        await store.open_session(sale, None)
+        await store.bind_check(sale.invoice_id, "a" * 16, None, LATER)
+        await store.report_status(new_report(sale), must_move=False)
+
+    seen: list[SaleChange] = []
+
+    async def follow() -> None:
+        while len(seen) < 3 * len(sales):
+            seen.extend(await store.list_changes(seen[-1].position if seen else 0, 7))
+            await store.wait_for_change(0.01)
+
+    await asyncio.wait_for(asyncio.gather(follow(), *(live(sale) for sale in sales)), 20)
+
+    positions = [change.position for change in seen]
+    assert positions == sorted(set(positions))
+    for sale in sales:
+        assert await states_of(store, sale) == ["INITIATED", "CHECKED", "APPROVED"]
+    last = {change.sale.invoice_id: change.sale for change in seen}
+    assert last == {sale.invoice_id: await store.find_sale(sale.invoice_id) for sale in sales}
+
+
+async def test_a_change_shows_the_sale_as_it_was_then(store: Store) -> None:
+    sale = new_sale()
+    await store.open_session(sale, None)
+    checked = await store.bind_check(sale.invoice_id, "a" * 16, "card-1", LATER)
+    await store.report_status(new_report(sale, amount_differs=True), must_move=False)
+
+    first, second, _ = await store.list_changes(0, 10)
+
+    # The session token is no part of what is shown of a sale, and not kept by change.
+    assert first.sale == replace(sale, session_token=checked.session_token)
+    assert second.sale == checked
+
+
+async def test_a_moment_has_a_position(store: Store) -> None:
+    for number, seconds in enumerate((0, 10, 20)):
+        await store.open_session(new_sale(number, NOW + timedelta(seconds=seconds)), None)
+    positions = [change.position for change in await store.list_changes(0, 10)]
+
+    assert await store.position_before(NOW) == 0
+    assert await store.position_before(NOW + timedelta(seconds=10)) == positions[0]
+    assert await store.position_before(NOW + timedelta(seconds=11)) == positions[1]
+    assert await store.position_before(NOW + timedelta(days=1)) == positions[2]
+
+
+async def test_whoever_waits_for_a_change_is_woken(store: Store) -> None:
+    waiting = asyncio.create_task(store.wait_for_change(10))
+    await asyncio.sleep(0)
+    await store.open_session(new_sale(), None)
+
+    await asyncio.wait_for(waiting, 1)
+
+
+async def test_a_card_is_mapped_once_and_named_by_its_sale(store: Store) -> None:
+    sale, card = new_sale(), new_card()
+    await store.open_session(sale, None)
+    card = replace(card, invoice_id=sale.invoice_id)
+
+    await store.map_card(sale.invoice_id, card)
+    await asyncio.gather(*(store.map_card(sale.invoice_id, new_card(number)) for number in range(1, 20)))
+
+    assert list(await store.list_cards("anna", None, 10)) == [card]
+    found = await store.find_sale(sale.invoice_id)
+    assert found is not None
+    assert found.client_card_id == card.client_card_id
+    assert len(await store.list_changes(0, 10)) == 2
+
+
+async def test_the_same_reference_of_another_consumer_or_endpoint_is_another_card(store: Store) -> None:
+    owners = [("anna", "11110"), ("bob", "11110"), ("anna", "22220")]
+    for number, (consumer_id, endpoint_id) in enumerate(owners):
+        sale = new_sale(number, consumer_id=consumer_id, endpoint_id=endpoint_id)
+        await store.open_session(sale, None)
+        card = new_card(number, consumer_id=consumer_id, endpoint_id=endpoint_id, invoice_id=sale.invoice_id)
+        await store.map_card(sale.invoice_id, card)
+        assert await store.find_card(consumer_id, card.client_card_id) == card
+
+    assert len(await store.list_cards("anna", None, 10)) == 2
+    assert len(await store.list_cards("bob", None, 10)) == 1
+
+
+async def test_a_renewed_card_is_a_new_one_and_the_old_one_stays(store: Store) -> None:
+    sale = new_sale()
+    await store.open_session(sale, None)
+    old = new_card(1, invoice_id=sale.invoice_id)
+    renewed = new_card(2, server_card_id="78", invoice_id=sale.invoice_id)
+
+    for card in (old, renewed, old, renewed):
+        await store.map_card(sale.invoice_id, card)
+
+    assert await store.find_card("anna", old.client_card_id) == old
+    assert await store.find_card("anna", renewed.client_card_id) == renewed
+    found = await store.find_sale(sale.invoice_id)
+    assert found is not None
+    assert found.client_card_id == renewed.client_card_id
+
+
+async def test_a_deleted_card_is_not_found_and_its_notification_does_not_bring_it_back(store: Store) -> None:
+    sale, later = new_sale(1), new_sale(2)
+    await store.open_session(sale, None)
+    await store.open_session(later, None)
+    card = new_card(1, invoice_id=sale.invoice_id)
+    await store.map_card(sale.invoice_id, card)
+    assert await store.replace_card(replace(card, delete_time=LATER, bin=None), card)
+
+    await store.map_card(sale.invoice_id, new_card(2, invoice_id=sale.invoice_id))
+    assert await store.find_card("anna", card.client_card_id) is None
+    assert list(await store.list_cards("anna", None, 10)) == []
+    # With another sale the consumer has saved it again.
+    again = new_card(3, invoice_id=later.invoice_id)
+    await store.map_card(later.invoice_id, again)
+    assert list(await store.list_cards("anna", None, 10)) == [again]
+
+
+async def test_a_card_is_found_with_its_consumer_only(store: Store) -> None:
+    card = new_card(endpoint_id=None, server_card_id=None, vault_key_id="1", sealed=b"\0sealed")
+    await store.add_card(card)
+
+    assert await store.find_card("anna", card.client_card_id) == card
+    assert await store.find_card("bob", card.client_card_id) is None
+    assert await store.find_card("", card.client_card_id) is None
+    assert list(await store.list_cards("bob", None, 10)) == []
+
+
+async def test_a_card_that_has_changed_meanwhile_is_not_replaced(store: Store) -> None:
+    card = new_card()
+    await store.add_card(card)
+
+    results = await asyncio.gather(
+        *(store.replace_card(replace(card, email=f"{number}@example.com"), card) for number in range(10))
+    )
+
+    assert results.count(True) == 1
+    found = await store.find_card("anna", card.client_card_id)
+    assert found == replace(card, email=f"{results.index(True)}@example.com")
+
+
+async def test_cards_are_listed_in_pages_the_latest_first(store: Store) -> None:
+    cards = [new_card(number, server_card_id=str(number)) for number in range(7)]
+    for card in cards:
+        await store.add_card(card)
+
+    listed: list[StoredCard] = []
+    while page := await store.list_cards("anna", listed[-1].client_card_id if listed else None, 3):
+        listed += page
+
+    assert listed == sorted(cards, key=lambda card: card.client_card_id, reverse=True)
+
+
+async def test_cards_under_another_key_are_listed(store: Store) -> None:
+    vaulted = {"endpoint_id": None, "server_card_id": None, "sealed": b"s"}
+    old = [new_card(number, vault_key_id="old", **vaulted) for number in range(5)]
+    for card in (*old, new_card(8), new_card(9, vault_key_id="new", **vaulted)):
+        await store.add_card(card)
+
+    listed: list[StoredCard] = []
+    while page := await store.list_cards_sealed_otherwise("new", listed[-1].client_card_id if listed else "", 2):
+        listed += page
+
+    assert listed == sorted(old, key=lambda card: card.client_card_id)
 
 
 async def test_of_racing_sessions_under_one_key_one_is_stored(store: Store) -> None:
@@ -127,13 +520,13 @@ async def test_of_racing_sessions_under_one_key_one_is_stored(store: Store) -> N
 async def test_an_expired_record_gives_way(store: Store) -> None:
     first = new_sale(1)
     await store.open_session(first, record_of(first))
-    later = replace(new_sale(2), initiated_at=record_of(first).expires_at)
+    later = replace(new_sale(2), initiate_time=record_of(first).expire_time)
 
-    before = later.initiated_at - timedelta(microseconds=1)
+    before = later.initiate_time - timedelta(microseconds=1)
     assert await store.find_idempotency_record(first.access_token_hash, "order-1", before) == record_of(first)
-    assert await store.find_idempotency_record(first.access_token_hash, "order-1", later.initiated_at) is None
+    assert await store.find_idempotency_record(first.access_token_hash, "order-1", later.initiate_time) is None
     assert await store.open_session(later, record_of(later)) is None
-    found = await store.find_idempotency_record(first.access_token_hash, "order-1", later.initiated_at)
+    found = await store.find_idempotency_record(first.access_token_hash, "order-1", later.initiate_time)
     assert found == record_of(later)
 
 
@@ -145,14 +538,100 @@ async def test_a_key_counts_for_its_access_token_only(store: Store) -> None:
 
 
 async def test_a_token_is_revoked_once_and_an_unknown_one_is_no_error(store: Store) -> None:
-    token = StoredAccessToken(b"t" * 32, None, NOW, NOW + timedelta(minutes=30))
+    token = StoredAccessToken(b"t" * 32, NOW, NOW + timedelta(minutes=30))
     await store.add_access_token(token)
     await store.revoke_access_token(token.hash, NOW)
     await store.revoke_access_token(token.hash, NOW + timedelta(seconds=1))
     await store.revoke_access_token(b"u" * 32, NOW)
 
-    assert await store.find_access_token(token.hash) == replace(token, revoked_at=NOW)
+    assert await store.find_access_token(token.hash) == replace(token, revoke_time=NOW)
     assert await store.find_access_token(b"u" * 32) is None
+
+
+async def test_the_tokens_of_a_consumer_are_revoked_together(store: Store) -> None:
+    def token(letter: bytes, consumer_id: str | None, minutes: int = 30) -> StoredAccessToken:
+        return StoredAccessToken(letter * 32, NOW, NOW + timedelta(minutes=minutes), consumer_id=consumer_id)
+
+    tokens = [token(b"a", "anna"), token(b"b", "anna"), token(b"c", "bob"), token(b"d", None), token(b"e", "anna", 1)]
+    for each in tokens:
+        await store.add_access_token(each)
+
+    assert await store.revoke_consumer_tokens("anna", NOW + timedelta(minutes=1)) == 2
+    revoked = [(await store.find_access_token(each.hash) or each).revoke_time is not None for each in tokens]
+    assert revoked == [True, True, False, False, False]
+
+
+async def test_sessions_expire_in_batches_when_their_time_is_over(store: Store) -> None:
+    due = [new_sale(number) for number in range(5)]
+    checked, early = new_sale(10), new_sale(11, LATER)
+    for sale in (*due, checked, early):
+        await store.open_session(sale, None)
+    await store.bind_check(checked.invoice_id, "a" * 16, None, NOW)
+    now = due[0].expire_time
+
+    assert [await store.expire_sessions(now, 3) for _ in range(3)] == [3, 2, 0]
+    assert {await state_of(store, sale) for sale in due} == {"EXPIRED"}
+    assert [await state_of(store, sale) for sale in (checked, early)] == ["CHECKED", "INITIATED"]
+    assert await states_of(store, due[0]) == ["INITIATED", "EXPIRED"]
+
+
+async def state_of(store: Store, sale: Sale) -> str:
+    return (await states_of(store, sale))[-1]
+
+
+async def test_expired_tokens_and_records_are_purged_in_batches(store: Store) -> None:
+    for number in range(5):
+        hash = bytes([number]) * 32
+        await store.add_access_token(StoredAccessToken(hash, NOW, NOW + timedelta(minutes=number)))
+        sale = new_sale(number, access_token_hash=hash)
+        await store.open_session(sale, replace(record_of(sale), expire_time=NOW + timedelta(minutes=number)))
+    now = NOW + timedelta(minutes=3)
+
+    assert [await store.purge_access_tokens(now, 3) for _ in range(3)] == [3, 1, 0]
+    assert [await store.purge_idempotency_records(now, 3) for _ in range(3)] == [3, 1, 0]
+    assert await store.find_access_token(b"\3" * 32) is None
+    assert await store.find_access_token(b"\4" * 32)
+    assert await store.find_idempotency_record(b"\4" * 32, "order-1", NOW)
+
+
+async def test_final_sales_are_purged_with_all_that_is_theirs_but_their_cards(store: Store) -> None:
+    final, later, open_ = [new_sale(number) for number in range(4)], new_sale(5), new_sale(6)
+    for sale in (*final, later, open_):
+        await store.open_session(sale, None)
+        if sale is not open_:
+            await store.report_status(
+                new_report(sale, receive_time=NOW + timedelta(days=sale is later)), must_move=False
+            )
+    card = new_card(invoice_id=final[0].invoice_id)
+    await store.map_card(final[0].invoice_id, card)
+    cut = NOW + timedelta(minutes=1)
+
+    assert [await store.purge_sales(cut, 3) for _ in range(3)] == [3, 1, 0]
+    assert [await store.find_sale(sale.invoice_id) for sale in final] == [None] * 4
+    assert list(await store.list_status_reports(final[0].invoice_id)) == []
+    assert await store.find_sale(later.invoice_id)
+    assert await store.find_sale(open_.invoice_id)
+    assert await store.find_card("anna", card.client_card_id) == card
+    left = await store.list_changes(0, 100)
+    assert {change.sale.invoice_id for change in left} == {later.invoice_id, open_.invoice_id}
+
+
+async def test_a_reader_that_is_behind_what_was_purged_is_told(store: Store) -> None:
+    sale = new_sale()
+    await store.open_session(sale, None)
+    (first,) = await store.list_changes(0, 10)
+    await store.report_status(new_report(sale), must_move=False)
+    last = (await store.list_changes(0, 10))[-1]
+    await store.purge_sales(NOW + timedelta(days=1), 10)
+
+    with pytest.raises(PositionPurged):
+        await store.list_changes(first.position, 10)
+    assert list(await store.list_changes(last.position, 10)) == []
+    assert list(await store.list_changes(0, 10)) == []
+    # No position is given a second time.
+    await store.open_session(new_sale(2), None)
+    (new,) = await store.list_changes(last.position, 10)
+    assert new.position > last.position
 
 
 async def test_a_store_that_can_be_written_answers_a_ping(store: Store) -> None:

@@ -87,8 +87,22 @@ class IssueAccessTokenRequest(_message.Message):
 
     ENDPOINT_ID_FIELD_NUMBER: _builtins.int
     TTL_FIELD_NUMBER: _builtins.int
+    CONSUMER_ID_FIELD_NUMBER: _builtins.int
+    EMAIL_FIELD_NUMBER: _builtins.int
+    SERIAL_NUMBER_FIELD_NUMBER: _builtins.int
     endpoint_id: _builtins.str
     """The endpoint that every sale with the token goes to. Absent: each sale's currency decides."""
+    consumer_id: _builtins.str
+    """The consumer that every sale with the token belongs to, 1-64 characters, by the merchant's own id. Absent: the
+    consumer is the device, by the id `device:` and the serial number that each sale names; so no other id may begin
+    with `device:`. Cards belong to a consumer.
+    """
+    email: _builtins.str
+    """The consumer's e-mail address, at most 254 characters: it becomes that of the cards which are saved with the token."""
+    serial_number: _builtins.str
+    """Serial number of the device that the token is bound to, 1-50 characters: from another one it is refused like an
+    unknown token. Absent: any device.
+    """
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
         """How long the token is valid, up to 366 days. Absent: `access_tokens.ttl` of the configuration."""
@@ -98,14 +112,30 @@ class IssueAccessTokenRequest(_message.Message):
         *,
         endpoint_id: _builtins.str | None = ...,
         ttl: _duration_pb2.Duration | None = ...,
+        consumer_id: _builtins.str | None = ...,
+        email: _builtins.str | None = ...,
+        serial_number: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_endpoint_id", b"_endpoint_id", "endpoint_id", b"endpoint_id", "ttl", b"ttl"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_consumer_id", b"_consumer_id", "_email", b"_email", "_endpoint_id", b"_endpoint_id", "_serial_number", b"_serial_number", "consumer_id", b"consumer_id", "email", b"email", "endpoint_id", b"endpoint_id", "serial_number", b"serial_number", "ttl", b"ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_endpoint_id", b"_endpoint_id", "endpoint_id", b"endpoint_id", "ttl", b"ttl"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_consumer_id", b"_consumer_id", "_email", b"_email", "_endpoint_id", b"_endpoint_id", "_serial_number", b"_serial_number", "consumer_id", b"consumer_id", "email", b"email", "endpoint_id", b"endpoint_id", "serial_number", b"serial_number", "ttl", b"ttl"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__consumer_id: _TypeAlias = _typing.Literal["consumer_id"]  # noqa: Y015
+    _WhichOneofArgType__consumer_id: _TypeAlias = _typing.Literal["_consumer_id", b"_consumer_id"]  # noqa: Y015
+    _WhichOneofReturnType__email: _TypeAlias = _typing.Literal["email"]  # noqa: Y015
+    _WhichOneofArgType__email: _TypeAlias = _typing.Literal["_email", b"_email"]  # noqa: Y015
     _WhichOneofReturnType__endpoint_id: _TypeAlias = _typing.Literal["endpoint_id"]  # noqa: Y015
     _WhichOneofArgType__endpoint_id: _TypeAlias = _typing.Literal["_endpoint_id", b"_endpoint_id"]  # noqa: Y015
+    _WhichOneofReturnType__serial_number: _TypeAlias = _typing.Literal["serial_number"]  # noqa: Y015
+    _WhichOneofArgType__serial_number: _TypeAlias = _typing.Literal["_serial_number", b"_serial_number"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__consumer_id) -> _WhichOneofReturnType__consumer_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__email) -> _WhichOneofReturnType__email | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__endpoint_id) -> _WhichOneofReturnType__endpoint_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__serial_number) -> _WhichOneofReturnType__serial_number | None: ...
 
 Global___IssueAccessTokenRequest: _TypeAlias = IssueAccessTokenRequest  # noqa: Y015
 
@@ -116,22 +146,22 @@ class IssueAccessTokenResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ACCESS_TOKEN_FIELD_NUMBER: _builtins.int
-    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     access_token: _builtins.str
     """The access token: 64 hexadecimal digits. It can't be read again."""
     @_builtins.property
-    def expires_at(self) -> _timestamp_pb2.Timestamp:
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it expires."""
 
     def __init__(
         self,
         *,
         access_token: _builtins.str = ...,
-        expires_at: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_token", b"access_token", "expires_at", b"expires_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_token", b"access_token", "expire_time", b"expire_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -175,3 +205,47 @@ class RevokeAccessTokenResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RevokeAccessTokenResponse: _TypeAlias = RevokeAccessTokenResponse  # noqa: Y015
+
+@_typing.final
+class RevokeConsumerTokensRequest(_message.Message):
+    """The consumer whose access tokens to revoke."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONSUMER_ID_FIELD_NUMBER: _builtins.int
+    consumer_id: _builtins.str
+    """The consumer, as IssueAccessToken was told it, 1-64 characters."""
+    def __init__(
+        self,
+        *,
+        consumer_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer_id", b"consumer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeConsumerTokensRequest: _TypeAlias = RevokeConsumerTokensRequest  # noqa: Y015
+
+@_typing.final
+class RevokeConsumerTokensResponse(_message.Message):
+    """The access tokens are revoked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVOKED_COUNT_FIELD_NUMBER: _builtins.int
+    revoked_count: _builtins.int
+    """How many there were that had counted until now."""
+    def __init__(
+        self,
+        *,
+        revoked_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revoked_count", b"revoked_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeConsumerTokensResponse: _TypeAlias = RevokeConsumerTokensResponse  # noqa: Y015

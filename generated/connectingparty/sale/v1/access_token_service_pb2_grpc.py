@@ -50,6 +50,11 @@ class AccessTokenServiceStub:
                 request_serializer=connectingparty_dot_sale_dot_v1_dot_access__token__service__pb2.RevokeAccessTokenRequest.SerializeToString,
                 response_deserializer=connectingparty_dot_sale_dot_v1_dot_access__token__service__pb2.RevokeAccessTokenResponse.FromString,
                 _registered_method=True)
+        self.RevokeConsumerTokens = channel.unary_unary(
+                '/connectingparty.sale.v1.AccessTokenService/RevokeConsumerTokens',
+                request_serializer=connectingparty_dot_sale_dot_v1_dot_access__token__service__pb2.RevokeConsumerTokensRequest.SerializeToString,
+                response_deserializer=connectingparty_dot_sale_dot_v1_dot_access__token__service__pb2.RevokeConsumerTokensResponse.FromString,
+                _registered_method=True)
 
 
 class AccessTokenServiceServicer:
@@ -73,8 +78,17 @@ class AccessTokenServiceServicer:
 
     def RevokeAccessToken(self, request, context):
         """Revokes an access token: from now on no sale can be initiated with it. Sessions that it opened stay as they are.
-        A token that is unknown or already revoked is no error (as in RFC 7009). Without effect where every well-formed token
-        counts (`access_tokens.mode = "any"`): there the merchant's own login revokes.
+        A token that is unknown or already revoked is no error (as in RFC 7009).
+
+        Where every well-formed token counts (`access_tokens.mode = "any"`), one that this server issued can be revoked until
+        it expires; the merchant's own login revokes the others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeConsumerTokens(self, request, context):
+        """Revokes every access token that was issued for a consumer, as RevokeAccessToken does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -97,6 +111,11 @@ def add_AccessTokenServiceServicer_to_server(servicer, server):
                     servicer.RevokeAccessToken,
                     request_deserializer=connectingparty_dot_sale_dot_v1_dot_access__token__service__pb2.RevokeAccessTokenRequest.FromString,
                     response_serializer=connectingparty_dot_sale_dot_v1_dot_access__token__service__pb2.RevokeAccessTokenResponse.SerializeToString,
+            ),
+            'RevokeConsumerTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeConsumerTokens,
+                    request_deserializer=connectingparty_dot_sale_dot_v1_dot_access__token__service__pb2.RevokeConsumerTokensRequest.FromString,
+                    response_serializer=connectingparty_dot_sale_dot_v1_dot_access__token__service__pb2.RevokeConsumerTokensResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -181,6 +200,33 @@ class AccessTokenService:
             '/connectingparty.sale.v1.AccessTokenService/RevokeAccessToken',
             connectingparty_dot_sale_dot_v1_dot_access__token__service__pb2.RevokeAccessTokenRequest.SerializeToString,
             connectingparty_dot_sale_dot_v1_dot_access__token__service__pb2.RevokeAccessTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeConsumerTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/connectingparty.sale.v1.AccessTokenService/RevokeConsumerTokens',
+            connectingparty_dot_sale_dot_v1_dot_access__token__service__pb2.RevokeConsumerTokensRequest.SerializeToString,
+            connectingparty_dot_sale_dot_v1_dot_access__token__service__pb2.RevokeConsumerTokensResponse.FromString,
             options,
             channel_credentials,
             insecure,

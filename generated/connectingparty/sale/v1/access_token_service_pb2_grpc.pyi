@@ -41,9 +41,13 @@ class AccessTokenServiceStub:
     """Makes an access token for the merchant's own login to hand out."""
     RevokeAccessToken: _grpc.UnaryUnaryMultiCallable[_access_token_service_pb2.RevokeAccessTokenRequest, _access_token_service_pb2.RevokeAccessTokenResponse]
     """Revokes an access token: from now on no sale can be initiated with it. Sessions that it opened stay as they are.
-    A token that is unknown or already revoked is no error (as in RFC 7009). Without effect where every well-formed token
-    counts (`access_tokens.mode = "any"`): there the merchant's own login revokes.
+    A token that is unknown or already revoked is no error (as in RFC 7009).
+
+    Where every well-formed token counts (`access_tokens.mode = "any"`), one that this server issued can be revoked until
+    it expires; the merchant's own login revokes the others.
     """
+    RevokeConsumerTokens: _grpc.UnaryUnaryMultiCallable[_access_token_service_pb2.RevokeConsumerTokensRequest, _access_token_service_pb2.RevokeConsumerTokensResponse]
+    """Revokes every access token that was issued for a consumer, as RevokeAccessToken does."""
 
 @_typing.type_check_only
 class AccessTokenServiceAsyncStub(AccessTokenServiceStub):
@@ -58,9 +62,13 @@ class AccessTokenServiceAsyncStub(AccessTokenServiceStub):
     """Makes an access token for the merchant's own login to hand out."""
     RevokeAccessToken: _aio.UnaryUnaryMultiCallable[_access_token_service_pb2.RevokeAccessTokenRequest, _access_token_service_pb2.RevokeAccessTokenResponse]  # type: ignore[assignment]
     """Revokes an access token: from now on no sale can be initiated with it. Sessions that it opened stay as they are.
-    A token that is unknown or already revoked is no error (as in RFC 7009). Without effect where every well-formed token
-    counts (`access_tokens.mode = "any"`): there the merchant's own login revokes.
+    A token that is unknown or already revoked is no error (as in RFC 7009).
+
+    Where every well-formed token counts (`access_tokens.mode = "any"`), one that this server issued can be revoked until
+    it expires; the merchant's own login revokes the others.
     """
+    RevokeConsumerTokens: _aio.UnaryUnaryMultiCallable[_access_token_service_pb2.RevokeConsumerTokensRequest, _access_token_service_pb2.RevokeConsumerTokensResponse]  # type: ignore[assignment]
+    """Revokes every access token that was issued for a consumer, as RevokeAccessToken does."""
 
 class AccessTokenServiceServicer(metaclass=_abc_1.ABCMeta):
     """The access tokens with which consumers' apps initiate sales. Only the SHA-256 of a token is stored."""
@@ -90,8 +98,18 @@ class AccessTokenServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_access_token_service_pb2.RevokeAccessTokenResponse, _abc.Awaitable[_access_token_service_pb2.RevokeAccessTokenResponse]]:
         """Revokes an access token: from now on no sale can be initiated with it. Sessions that it opened stay as they are.
-        A token that is unknown or already revoked is no error (as in RFC 7009). Without effect where every well-formed token
-        counts (`access_tokens.mode = "any"`): there the merchant's own login revokes.
+        A token that is unknown or already revoked is no error (as in RFC 7009).
+
+        Where every well-formed token counts (`access_tokens.mode = "any"`), one that this server issued can be revoked until
+        it expires; the merchant's own login revokes the others.
         """
+
+    @_abc_1.abstractmethod
+    def RevokeConsumerTokens(
+        self,
+        request: _access_token_service_pb2.RevokeConsumerTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_token_service_pb2.RevokeConsumerTokensResponse, _abc.Awaitable[_access_token_service_pb2.RevokeConsumerTokensResponse]]:
+        """Revokes every access token that was issued for a consumer, as RevokeAccessToken does."""
 
 def add_AccessTokenServiceServicer_to_server(servicer: AccessTokenServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -4,8 +4,10 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from connectingparty.sale.v1 import sale_pb2 as _sale_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -17,39 +19,6 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
-
-@_typing.final
-class Location(_message.Message):
-    """Where the consumer's device is. Either part may be absent; 0.0 is a real value."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    LAT_FIELD_NUMBER: _builtins.int
-    LNG_FIELD_NUMBER: _builtins.int
-    lat: _builtins.float
-    """Latitude in degrees, -90.0 to 90.0, both inclusive."""
-    lng: _builtins.float
-    """Longitude in degrees, -180.0 to 180.0, both inclusive."""
-    def __init__(
-        self,
-        *,
-        lat: _builtins.float | None = ...,
-        lng: _builtins.float | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_lat", b"_lat", "_lng", b"_lng", "lat", b"lat", "lng", b"lng"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_lat", b"_lat", "_lng", b"_lng", "lat", b"lat", "lng", b"lng"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__lat: _TypeAlias = _typing.Literal["lat"]  # noqa: Y015
-    _WhichOneofArgType__lat: _TypeAlias = _typing.Literal["_lat", b"_lat"]  # noqa: Y015
-    _WhichOneofReturnType__lng: _TypeAlias = _typing.Literal["lng"]  # noqa: Y015
-    _WhichOneofArgType__lng: _TypeAlias = _typing.Literal["_lng", b"_lng"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__lat) -> _WhichOneofReturnType__lat | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__lng) -> _WhichOneofReturnType__lng | None: ...
-
-Global___Location: _TypeAlias = Location  # noqa: Y015
 
 @_typing.final
 class InitiateSaleRequest(_message.Message):
@@ -164,7 +133,7 @@ class InitiateSaleRequest(_message.Message):
         """The person who pays."""
 
     @_builtins.property
-    def location(self) -> Global___Location:
+    def location(self) -> _sale_pb2.Location:
         """Where the device is, if the app tells."""
 
     @_builtins.property
@@ -179,7 +148,7 @@ class InitiateSaleRequest(_message.Message):
         self,
         *,
         consumer: Global___InitiateSaleRequest.Consumer | None = ...,
-        location: Global___Location | None = ...,
+        location: _sale_pb2.Location | None = ...,
         session: Global___InitiateSaleRequest.Session | None = ...,
         transaction: Global___InitiateSaleRequest.Transaction | None = ...,
     ) -> None: ...
@@ -667,3 +636,734 @@ class CheckSaleResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CheckSaleResponse: _TypeAlias = CheckSaleResponse  # noqa: Y015
+
+@_typing.final
+class NotifyCardMappingRequest(_message.Message):
+    """The payment gateway tells the id that it gave a card."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Device(_message.Message):
+        """The consumer's device."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        SERIAL_NUMBER_FIELD_NUMBER: _builtins.int
+        serial_number: _builtins.str
+        """Serial number of the device, 1-50 characters."""
+        def __init__(
+            self,
+            *,
+            serial_number: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["serial_number", b"serial_number"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Consumer(_message.Message):
+        """The person who pays."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        DEVICE_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def device(self) -> Global___NotifyCardMappingRequest.Device:
+            """The device that the app runs on."""
+
+        def __init__(
+            self,
+            *,
+            device: Global___NotifyCardMappingRequest.Device | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["device", b"device"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Session(_message.Message):
+        """What the payment gateway knows of the session."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ACCESS_TOKEN_FIELD_NUMBER: _builtins.int
+        TOKEN_FIELD_NUMBER: _builtins.int
+        access_token: _builtins.str
+        """The access token that the sale was initiated with, 32-128 characters."""
+        token: _builtins.str
+        """The payment gateway's own token for the sale, 16-36 characters."""
+        def __init__(
+            self,
+            *,
+            access_token: _builtins.str = ...,
+            token: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["access_token", b"access_token", "token", b"token"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Reference(_message.Message):
+        """The payment gateway's ids of a card."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        SERVER_CARD_ID_FIELD_NUMBER: _builtins.int
+        UNIQUE_REFERENCE_CARD_ID_FIELD_NUMBER: _builtins.int
+        server_card_id: _builtins.str
+        """The id that the payment gateway gave the card, 1-64 characters; a new one when the card is renewed."""
+        unique_reference_card_id: _builtins.int
+        """The payment gateway's id of the card number, the same whatever the expiry."""
+        def __init__(
+            self,
+            *,
+            server_card_id: _builtins.str | None = ...,
+            unique_reference_card_id: _builtins.int | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_server_card_id", b"_server_card_id", "_unique_reference_card_id", b"_unique_reference_card_id", "server_card_id", b"server_card_id", "unique_reference_card_id", b"unique_reference_card_id"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_server_card_id", b"_server_card_id", "_unique_reference_card_id", b"_unique_reference_card_id", "server_card_id", b"server_card_id", "unique_reference_card_id", b"unique_reference_card_id"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__server_card_id: _TypeAlias = _typing.Literal["server_card_id"]  # noqa: Y015
+        _WhichOneofArgType__server_card_id: _TypeAlias = _typing.Literal["_server_card_id", b"_server_card_id"]  # noqa: Y015
+        _WhichOneofReturnType__unique_reference_card_id: _TypeAlias = _typing.Literal["unique_reference_card_id"]  # noqa: Y015
+        _WhichOneofArgType__unique_reference_card_id: _TypeAlias = _typing.Literal["_unique_reference_card_id", b"_unique_reference_card_id"]  # noqa: Y015
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__server_card_id) -> _WhichOneofReturnType__server_card_id | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__unique_reference_card_id) -> _WhichOneofReturnType__unique_reference_card_id | None: ...
+
+    @_typing.final
+    class SourceCard(_message.Message):
+        """The card that the sale was paid with."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        BIN_FIELD_NUMBER: _builtins.int
+        REFERENCE_FIELD_NUMBER: _builtins.int
+        bin: _builtins.int
+        """First digits of the card number, at most 8."""
+        @_builtins.property
+        def reference(self) -> Global___NotifyCardMappingRequest.Reference:
+            """The payment gateway's ids of it."""
+
+        def __init__(
+            self,
+            *,
+            bin: _builtins.int | None = ...,
+            reference: Global___NotifyCardMappingRequest.Reference | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_bin", b"_bin", "bin", b"bin", "reference", b"reference"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_bin", b"_bin", "bin", b"bin", "reference", b"reference"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__bin: _TypeAlias = _typing.Literal["bin"]  # noqa: Y015
+        _WhichOneofArgType__bin: _TypeAlias = _typing.Literal["_bin", b"_bin"]  # noqa: Y015
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__bin) -> _WhichOneofReturnType__bin | None: ...
+
+    CONSUMER_FIELD_NUMBER: _builtins.int
+    SESSION_FIELD_NUMBER: _builtins.int
+    SOURCE_CARD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def consumer(self) -> Global___NotifyCardMappingRequest.Consumer:
+        """The person who pays."""
+
+    @_builtins.property
+    def session(self) -> Global___NotifyCardMappingRequest.Session:
+        """What the payment gateway knows of the session."""
+
+    @_builtins.property
+    def source_card(self) -> Global___NotifyCardMappingRequest.SourceCard:
+        """The card that the sale was paid with."""
+
+    def __init__(
+        self,
+        *,
+        consumer: Global___NotifyCardMappingRequest.Consumer | None = ...,
+        session: Global___NotifyCardMappingRequest.Session | None = ...,
+        source_card: Global___NotifyCardMappingRequest.SourceCard | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consumer", b"consumer", "session", b"session", "source_card", b"source_card"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer", b"consumer", "session", b"session", "source_card", b"source_card"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NotifyCardMappingRequest: _TypeAlias = NotifyCardMappingRequest  # noqa: Y015
+
+@_typing.final
+class NotifyCardMappingResponse(_message.Message):
+    """The mapping is stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Session(_message.Message):
+        """The session as it is stored."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        CHECK_SIGNATURE_FIELD_NUMBER: _builtins.int
+        NONCE_FIELD_NUMBER: _builtins.int
+        TOKEN_FIELD_NUMBER: _builtins.int
+        check_signature: _builtins.str
+        """HMAC-SHA1 of nonce, endpoint id and invoice id under the endpoint's control key: 40 hexadecimal digits."""
+        nonce: _builtins.str
+        """The nonce that InitiateSale answered."""
+        token: _builtins.str
+        """The session token that is bound to the sale."""
+        def __init__(
+            self,
+            *,
+            check_signature: _builtins.str = ...,
+            nonce: _builtins.str = ...,
+            token: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["check_signature", b"check_signature", "nonce", b"nonce", "token", b"token"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    INVOICE_ID_FIELD_NUMBER: _builtins.int
+    SESSION_FIELD_NUMBER: _builtins.int
+    invoice_id: _builtins.str
+    """Id of the sale."""
+    @_builtins.property
+    def session(self) -> Global___NotifyCardMappingResponse.Session:
+        """The session as it is stored."""
+
+    def __init__(
+        self,
+        *,
+        invoice_id: _builtins.str = ...,
+        session: Global___NotifyCardMappingResponse.Session | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invoice_id", b"invoice_id", "session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NotifyCardMappingResponse: _TypeAlias = NotifyCardMappingResponse  # noqa: Y015
+
+@_typing.final
+class GetClientIdsRequest(_message.Message):
+    """The consumer's app asks which card was saved with its sale."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Device(_message.Message):
+        """The consumer's device."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        SERIAL_NUMBER_FIELD_NUMBER: _builtins.int
+        serial_number: _builtins.str
+        """Serial number of the device, 1-50 characters."""
+        def __init__(
+            self,
+            *,
+            serial_number: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["serial_number", b"serial_number"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Consumer(_message.Message):
+        """The person who pays."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        DEVICE_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def device(self) -> Global___GetClientIdsRequest.Device:
+            """The device that the app runs on."""
+
+        def __init__(
+            self,
+            *,
+            device: Global___GetClientIdsRequest.Device | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["device", b"device"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Session(_message.Message):
+        """What authenticates the consumer."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ACCESS_TOKEN_FIELD_NUMBER: _builtins.int
+        access_token: _builtins.str
+        """The access token that the sale was initiated with, 32-128 characters."""
+        def __init__(
+            self,
+            *,
+            access_token: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["access_token", b"access_token"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    INVOICE_ID_FIELD_NUMBER: _builtins.int
+    CONSUMER_FIELD_NUMBER: _builtins.int
+    SESSION_FIELD_NUMBER: _builtins.int
+    invoice_id: _builtins.str
+    """Id of the sale, 1-128 characters."""
+    @_builtins.property
+    def consumer(self) -> Global___GetClientIdsRequest.Consumer:
+        """The person who pays."""
+
+    @_builtins.property
+    def session(self) -> Global___GetClientIdsRequest.Session:
+        """What authenticates the consumer."""
+
+    def __init__(
+        self,
+        *,
+        invoice_id: _builtins.str = ...,
+        consumer: Global___GetClientIdsRequest.Consumer | None = ...,
+        session: Global___GetClientIdsRequest.Session | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consumer", b"consumer", "session", b"session"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer", b"consumer", "invoice_id", b"invoice_id", "session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetClientIdsRequest: _TypeAlias = GetClientIdsRequest  # noqa: Y015
+
+@_typing.final
+class GetClientIdsResponse(_message.Message):
+    """The card that was saved with the sale."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_CARD_REF_ID_FIELD_NUMBER: _builtins.int
+    source_card_ref_id: _builtins.str
+    """The client card id of the card; to pay with it again, `sourceOfFunds.reference.clientCardId` of check sale."""
+    def __init__(
+        self,
+        *,
+        source_card_ref_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["source_card_ref_id", b"source_card_ref_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetClientIdsResponse: _TypeAlias = GetClientIdsResponse  # noqa: Y015
+
+@_typing.final
+class ReceiveCallbackRequest(_message.Message):
+    """The final-status callback. Over HTTP each field is a parameter of the query, under the field's name."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    ORDERID_FIELD_NUMBER: _builtins.int
+    CLIENT_ORDERID_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    CONTROL_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    status: _builtins.str
+    """approved, declined, filtered, error, unknown, processing or another word, 1-64 characters."""
+    orderid: _builtins.str
+    """The payment gateway's id of the order, 1-64 characters."""
+    client_orderid: _builtins.str
+    """Our invoice id, 1-128 characters."""
+    type: _builtins.str
+    """sale, reversal, chargeback or another word, 1-64 characters. Absent: sale."""
+    amount: _builtins.str
+    """The amount in major units, such as 10.42, at most 64 characters."""
+    control: _builtins.str
+    """Hexadecimal SHA-1 of status, orderid, client_orderid and the endpoint's control key as it is written, 1-128 characters."""
+    @_builtins.property
+    def parameters(self) -> _containers.RepeatedCompositeFieldContainer[_sale_pb2.QueryParameter]:
+        """All other parameters, in their order, 100 at most. Those that nobody knows are kept too."""
+
+    def __init__(
+        self,
+        *,
+        status: _builtins.str = ...,
+        orderid: _builtins.str = ...,
+        client_orderid: _builtins.str = ...,
+        type: _builtins.str | None = ...,
+        amount: _builtins.str | None = ...,
+        control: _builtins.str = ...,
+        parameters: _abc.Iterable[_sale_pb2.QueryParameter] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_amount", b"_amount", "_type", b"_type", "amount", b"amount", "type", b"type"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_amount", b"_amount", "_type", b"_type", "amount", b"amount", "client_orderid", b"client_orderid", "control", b"control", "orderid", b"orderid", "parameters", b"parameters", "status", b"status", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__amount: _TypeAlias = _typing.Literal["amount"]  # noqa: Y015
+    _WhichOneofArgType__amount: _TypeAlias = _typing.Literal["_amount", b"_amount"]  # noqa: Y015
+    _WhichOneofReturnType__type: _TypeAlias = _typing.Literal["type"]  # noqa: Y015
+    _WhichOneofArgType__type: _TypeAlias = _typing.Literal["_type", b"_type"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__amount) -> _WhichOneofReturnType__amount | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__type) -> _WhichOneofReturnType__type | None: ...
+
+Global___ReceiveCallbackRequest: _TypeAlias = ReceiveCallbackRequest  # noqa: Y015
+
+@_typing.final
+class ReceiveCallbackResponse(_message.Message):
+    """The callback is stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReceiveCallbackResponse: _TypeAlias = ReceiveCallbackResponse  # noqa: Y015
+
+@_typing.final
+class ReportSaleStatusRequest(_message.Message):
+    """The result of a sale."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVOICE_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    ORDERID_FIELD_NUMBER: _builtins.int
+    AMOUNT_CENTIS_FIELD_NUMBER: _builtins.int
+    invoice_id: _builtins.str
+    """Id of the sale, 1-128 characters."""
+    state: _sale_pb2.SaleState.ValueType
+    """How the sale ended: APPROVED, DECLINED, FILTERED, FAILED, REVERSED or CHARGED_BACK."""
+    orderid: _builtins.str
+    """The payment gateway's id of the order, 1-64 characters."""
+    amount_centis: _builtins.int
+    """The amount that was charged or taken back, in centis, more than 0."""
+    def __init__(
+        self,
+        *,
+        invoice_id: _builtins.str = ...,
+        state: _sale_pb2.SaleState.ValueType = ...,
+        orderid: _builtins.str | None = ...,
+        amount_centis: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_amount_centis", b"_amount_centis", "_orderid", b"_orderid", "amount_centis", b"amount_centis", "orderid", b"orderid"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_amount_centis", b"_amount_centis", "_orderid", b"_orderid", "amount_centis", b"amount_centis", "invoice_id", b"invoice_id", "orderid", b"orderid", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__amount_centis: _TypeAlias = _typing.Literal["amount_centis"]  # noqa: Y015
+    _WhichOneofArgType__amount_centis: _TypeAlias = _typing.Literal["_amount_centis", b"_amount_centis"]  # noqa: Y015
+    _WhichOneofReturnType__orderid: _TypeAlias = _typing.Literal["orderid"]  # noqa: Y015
+    _WhichOneofArgType__orderid: _TypeAlias = _typing.Literal["_orderid", b"_orderid"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__amount_centis) -> _WhichOneofReturnType__amount_centis | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__orderid) -> _WhichOneofReturnType__orderid | None: ...
+
+Global___ReportSaleStatusRequest: _TypeAlias = ReportSaleStatusRequest  # noqa: Y015
+
+@_typing.final
+class ReportSaleStatusResponse(_message.Message):
+    """The result is stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SALE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def sale(self) -> _sale_pb2.Sale:
+        """The sale as it is now."""
+
+    def __init__(
+        self,
+        *,
+        sale: _sale_pb2.Sale | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sale", b"sale"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sale", b"sale"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportSaleStatusResponse: _TypeAlias = ReportSaleStatusResponse  # noqa: Y015
+
+@_typing.final
+class VerifyRandomSumRequest(_message.Message):
+    """What a consumer typed as the random sum."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVOICE_ID_FIELD_NUMBER: _builtins.int
+    RANDOM_SUM_CENTIS_FIELD_NUMBER: _builtins.int
+    invoice_id: _builtins.str
+    """Id of the sale, 1-128 characters."""
+    random_sum_centis: _builtins.int
+    """What the consumer typed, in centis."""
+    def __init__(
+        self,
+        *,
+        invoice_id: _builtins.str = ...,
+        random_sum_centis: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invoice_id", b"invoice_id", "random_sum_centis", b"random_sum_centis"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyRandomSumRequest: _TypeAlias = VerifyRandomSumRequest  # noqa: Y015
+
+@_typing.final
+class VerifyRandomSumResponse(_message.Message):
+    """Whether it was the random sum."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERIFIED_FIELD_NUMBER: _builtins.int
+    REMAINING_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    verified: _builtins.bool
+    """Whether it was."""
+    remaining_attempts: _builtins.int
+    """How many wrong answers are left."""
+    def __init__(
+        self,
+        *,
+        verified: _builtins.bool = ...,
+        remaining_attempts: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["remaining_attempts", b"remaining_attempts", "verified", b"verified"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyRandomSumResponse: _TypeAlias = VerifyRandomSumResponse  # noqa: Y015
+
+@_typing.final
+class GetSaleRequest(_message.Message):
+    """The sale to return."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVOICE_ID_FIELD_NUMBER: _builtins.int
+    invoice_id: _builtins.str
+    """Id of the sale, 1-128 characters."""
+    def __init__(
+        self,
+        *,
+        invoice_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invoice_id", b"invoice_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSaleRequest: _TypeAlias = GetSaleRequest  # noqa: Y015
+
+@_typing.final
+class GetSaleResponse(_message.Message):
+    """The sale."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SALE_FIELD_NUMBER: _builtins.int
+    STATUS_REPORTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def sale(self) -> _sale_pb2.Sale:
+        """The sale."""
+
+    @_builtins.property
+    def status_reports(self) -> _containers.RepeatedCompositeFieldContainer[_sale_pb2.StatusReport]:
+        """What was reported about its result, in the order in which it was received."""
+
+    def __init__(
+        self,
+        *,
+        sale: _sale_pb2.Sale | None = ...,
+        status_reports: _abc.Iterable[_sale_pb2.StatusReport] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sale", b"sale"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sale", b"sale", "status_reports", b"status_reports"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSaleResponse: _TypeAlias = GetSaleResponse  # noqa: Y015
+
+@_typing.final
+class ListSalesRequest(_message.Message):
+    """Which sales to list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    ENDPOINT_ID_FIELD_NUMBER: _builtins.int
+    CONSUMER_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_CARD_ID_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    state: _sale_pb2.SaleState.ValueType
+    """Only those in this state; any state where it is unspecified."""
+    endpoint_id: _builtins.str
+    """Only those of this endpoint."""
+    consumer_id: _builtins.str
+    """Only those of this consumer."""
+    client_card_id: _builtins.str
+    """Only those that this card was used for or saved with."""
+    page_size: _builtins.int
+    """How many to return at most: 50 where it is 0, and never more than 500."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before, with the same filters. Absent: the first page."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Only those that were initiated at this time or later."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Only those that were initiated before this time."""
+
+    def __init__(
+        self,
+        *,
+        state: _sale_pb2.SaleState.ValueType = ...,
+        endpoint_id: _builtins.str | None = ...,
+        consumer_id: _builtins.str | None = ...,
+        client_card_id: _builtins.str | None = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_client_card_id", b"_client_card_id", "_consumer_id", b"_consumer_id", "_endpoint_id", b"_endpoint_id", "_page_token", b"_page_token", "client_card_id", b"client_card_id", "consumer_id", b"consumer_id", "end_time", b"end_time", "endpoint_id", b"endpoint_id", "page_token", b"page_token", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_client_card_id", b"_client_card_id", "_consumer_id", b"_consumer_id", "_endpoint_id", b"_endpoint_id", "_page_token", b"_page_token", "client_card_id", b"client_card_id", "consumer_id", b"consumer_id", "end_time", b"end_time", "endpoint_id", b"endpoint_id", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__client_card_id: _TypeAlias = _typing.Literal["client_card_id"]  # noqa: Y015
+    _WhichOneofArgType__client_card_id: _TypeAlias = _typing.Literal["_client_card_id", b"_client_card_id"]  # noqa: Y015
+    _WhichOneofReturnType__consumer_id: _TypeAlias = _typing.Literal["consumer_id"]  # noqa: Y015
+    _WhichOneofArgType__consumer_id: _TypeAlias = _typing.Literal["_consumer_id", b"_consumer_id"]  # noqa: Y015
+    _WhichOneofReturnType__endpoint_id: _TypeAlias = _typing.Literal["endpoint_id"]  # noqa: Y015
+    _WhichOneofArgType__endpoint_id: _TypeAlias = _typing.Literal["_endpoint_id", b"_endpoint_id"]  # noqa: Y015
+    _WhichOneofReturnType__page_token: _TypeAlias = _typing.Literal["page_token"]  # noqa: Y015
+    _WhichOneofArgType__page_token: _TypeAlias = _typing.Literal["_page_token", b"_page_token"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__client_card_id) -> _WhichOneofReturnType__client_card_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__consumer_id) -> _WhichOneofReturnType__consumer_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__endpoint_id) -> _WhichOneofReturnType__endpoint_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page_token) -> _WhichOneofReturnType__page_token | None: ...
+
+Global___ListSalesRequest: _TypeAlias = ListSalesRequest  # noqa: Y015
+
+@_typing.final
+class ListSalesResponse(_message.Message):
+    """A page of sales."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SALES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Where the next page begins; empty where this is the last one."""
+    @_builtins.property
+    def sales(self) -> _containers.RepeatedCompositeFieldContainer[_sale_pb2.Sale]:
+        """The sales, the latest first."""
+
+    def __init__(
+        self,
+        *,
+        sales: _abc.Iterable[_sale_pb2.Sale] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "sales", b"sales"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSalesResponse: _TypeAlias = ListSalesResponse  # noqa: Y015
+
+@_typing.final
+class WatchSalesRequest(_message.Message):
+    """Where to begin."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """After the change with this cursor, at most 256 characters."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """With the first change at this time or later. The present moment: with what is new."""
+
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "start", b"start", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "start", b"start", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_start: _TypeAlias = _typing.Literal["cursor", "start_time"]  # noqa: Y015
+    _WhichOneofArgType_start: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_start) -> _WhichOneofReturnType_start | None: ...
+
+Global___WatchSalesRequest: _TypeAlias = WatchSalesRequest  # noqa: Y015
+
+@_typing.final
+class WatchSalesResponse(_message.Message):
+    """A change of a sale."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    SALE_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """With it the stream resumes after this change. Opaque."""
+    @_builtins.property
+    def sale(self) -> _sale_pb2.Sale:
+        """The sale as the change has left it; `update_time` is when that was."""
+
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.str = ...,
+        sale: _sale_pb2.Sale | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sale", b"sale"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "sale", b"sale"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchSalesResponse: _TypeAlias = WatchSalesResponse  # noqa: Y015

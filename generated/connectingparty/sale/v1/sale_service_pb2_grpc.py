@@ -48,6 +48,46 @@ class SaleServiceStub:
                 request_serializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.CheckSaleRequest.SerializeToString,
                 response_deserializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.CheckSaleResponse.FromString,
                 _registered_method=True)
+        self.NotifyCardMapping = channel.unary_unary(
+                '/connectingparty.sale.v1.SaleService/NotifyCardMapping',
+                request_serializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.NotifyCardMappingRequest.SerializeToString,
+                response_deserializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.NotifyCardMappingResponse.FromString,
+                _registered_method=True)
+        self.GetClientIds = channel.unary_unary(
+                '/connectingparty.sale.v1.SaleService/GetClientIds',
+                request_serializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.GetClientIdsRequest.SerializeToString,
+                response_deserializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.GetClientIdsResponse.FromString,
+                _registered_method=True)
+        self.ReceiveCallback = channel.unary_unary(
+                '/connectingparty.sale.v1.SaleService/ReceiveCallback',
+                request_serializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.ReceiveCallbackRequest.SerializeToString,
+                response_deserializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.ReceiveCallbackResponse.FromString,
+                _registered_method=True)
+        self.ReportSaleStatus = channel.unary_unary(
+                '/connectingparty.sale.v1.SaleService/ReportSaleStatus',
+                request_serializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.ReportSaleStatusRequest.SerializeToString,
+                response_deserializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.ReportSaleStatusResponse.FromString,
+                _registered_method=True)
+        self.VerifyRandomSum = channel.unary_unary(
+                '/connectingparty.sale.v1.SaleService/VerifyRandomSum',
+                request_serializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.VerifyRandomSumRequest.SerializeToString,
+                response_deserializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.VerifyRandomSumResponse.FromString,
+                _registered_method=True)
+        self.GetSale = channel.unary_unary(
+                '/connectingparty.sale.v1.SaleService/GetSale',
+                request_serializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.GetSaleRequest.SerializeToString,
+                response_deserializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.GetSaleResponse.FromString,
+                _registered_method=True)
+        self.ListSales = channel.unary_unary(
+                '/connectingparty.sale.v1.SaleService/ListSales',
+                request_serializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.ListSalesRequest.SerializeToString,
+                response_deserializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.ListSalesResponse.FromString,
+                _registered_method=True)
+        self.WatchSales = channel.unary_stream(
+                '/connectingparty.sale.v1.SaleService/WatchSales',
+                request_serializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.WatchSalesRequest.SerializeToString,
+                response_deserializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.WatchSalesResponse.FromString,
+                _registered_method=True)
 
 
 class SaleServiceServicer:
@@ -70,7 +110,80 @@ class SaleServiceServicer:
 
     def CheckSale(self, request, context):
         """Confirms to the payment gateway that a session was opened with exactly these values, and binds the gateway's
-        session token to the sale. The same check again gives the same answer; one with another session token is refused.
+        session token to the sale. The same check again gives the same answer; one with another session token is refused, and
+        so is one of a sale that is final.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def NotifyCardMapping(self, request, context):
+        """Takes the payment gateway's notification of the id that it gave a card, and makes a client card id for it, owned by
+        the sale's consumer. The sale is the one with this session token, serial number and access token; that the access
+        token may have expired since does not matter. The same notification again gives the same answer and makes no second
+        card. Without a server card id there is nothing to map, and it is only acknowledged.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetClientIds(self, request, context):
+        """Tells the consumer's app which card was saved with its sale. Only with the sale's own access token, which may have
+        expired since but not been revoked, and from its own device.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReceiveCallback(self, request, context):
+        """Takes the payment gateway's final-status callback, and answers once it is stored. One with the same status, type,
+        orderid and client_orderid as an earlier one changes nothing. A status that can't move the sale, such as processing
+        after approved, is stored and does not.
+
+        The checksum covers status, orderid and client_orderid only: that is the provider's wire format.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportSaleStatus(self, request, context):
+        """Reports the result of a sale that was learnt elsewhere, without a callback. The same report again changes nothing. A
+        move that is not legal is refused with ERROR_REASON_SESSION_ALREADY_CHECKED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyRandomSum(self, request, context):
+        """Compares the random sum that a consumer typed with the one that was charged, in constant time. Three wrong answers
+        are the last that count: after them even the right one is not verified.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSale(self, request, context):
+        """Returns one sale with everything that was reported about its result.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSales(self, request, context):
+        """Lists sales, the latest first. Every filter that is set must hold. A page costs the same however deep it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchSales(self, request, context):
+        """Streams every change of every sale, each once, in the order in which the changes were committed, and then waits for
+        more. To resume after a break, give the cursor of the last change that was processed: nothing is lost and nothing
+        comes twice, also after a restart of the server.
+
+        The server buffers little. A reader that takes nothing for `watch.patience` is cut off with
+        ERROR_REASON_DEADLINE_EXCEEDED and resumes from its cursor. A server that stops ends the stream with
+        ERROR_REASON_SERVER_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,6 +201,46 @@ def add_SaleServiceServicer_to_server(servicer, server):
                     servicer.CheckSale,
                     request_deserializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.CheckSaleRequest.FromString,
                     response_serializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.CheckSaleResponse.SerializeToString,
+            ),
+            'NotifyCardMapping': grpc.unary_unary_rpc_method_handler(
+                    servicer.NotifyCardMapping,
+                    request_deserializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.NotifyCardMappingRequest.FromString,
+                    response_serializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.NotifyCardMappingResponse.SerializeToString,
+            ),
+            'GetClientIds': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetClientIds,
+                    request_deserializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.GetClientIdsRequest.FromString,
+                    response_serializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.GetClientIdsResponse.SerializeToString,
+            ),
+            'ReceiveCallback': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReceiveCallback,
+                    request_deserializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.ReceiveCallbackRequest.FromString,
+                    response_serializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.ReceiveCallbackResponse.SerializeToString,
+            ),
+            'ReportSaleStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportSaleStatus,
+                    request_deserializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.ReportSaleStatusRequest.FromString,
+                    response_serializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.ReportSaleStatusResponse.SerializeToString,
+            ),
+            'VerifyRandomSum': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyRandomSum,
+                    request_deserializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.VerifyRandomSumRequest.FromString,
+                    response_serializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.VerifyRandomSumResponse.SerializeToString,
+            ),
+            'GetSale': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSale,
+                    request_deserializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.GetSaleRequest.FromString,
+                    response_serializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.GetSaleResponse.SerializeToString,
+            ),
+            'ListSales': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSales,
+                    request_deserializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.ListSalesRequest.FromString,
+                    response_serializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.ListSalesResponse.SerializeToString,
+            ),
+            'WatchSales': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchSales,
+                    request_deserializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.WatchSalesRequest.FromString,
+                    response_serializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.WatchSalesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -148,6 +301,222 @@ class SaleService:
             '/connectingparty.sale.v1.SaleService/CheckSale',
             connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.CheckSaleRequest.SerializeToString,
             connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.CheckSaleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def NotifyCardMapping(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/connectingparty.sale.v1.SaleService/NotifyCardMapping',
+            connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.NotifyCardMappingRequest.SerializeToString,
+            connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.NotifyCardMappingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetClientIds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/connectingparty.sale.v1.SaleService/GetClientIds',
+            connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.GetClientIdsRequest.SerializeToString,
+            connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.GetClientIdsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReceiveCallback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/connectingparty.sale.v1.SaleService/ReceiveCallback',
+            connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.ReceiveCallbackRequest.SerializeToString,
+            connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.ReceiveCallbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportSaleStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/connectingparty.sale.v1.SaleService/ReportSaleStatus',
+            connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.ReportSaleStatusRequest.SerializeToString,
+            connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.ReportSaleStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyRandomSum(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/connectingparty.sale.v1.SaleService/VerifyRandomSum',
+            connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.VerifyRandomSumRequest.SerializeToString,
+            connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.VerifyRandomSumResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSale(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/connectingparty.sale.v1.SaleService/GetSale',
+            connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.GetSaleRequest.SerializeToString,
+            connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.GetSaleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSales(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/connectingparty.sale.v1.SaleService/ListSales',
+            connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.ListSalesRequest.SerializeToString,
+            connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.ListSalesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchSales(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/connectingparty.sale.v1.SaleService/WatchSales',
+            connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.WatchSalesRequest.SerializeToString,
+            connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.WatchSalesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,7 +46,46 @@ class SaleServiceStub:
     """
     CheckSale: _grpc.UnaryUnaryMultiCallable[_sale_service_pb2.CheckSaleRequest, _sale_service_pb2.CheckSaleResponse]
     """Confirms to the payment gateway that a session was opened with exactly these values, and binds the gateway's
-    session token to the sale. The same check again gives the same answer; one with another session token is refused.
+    session token to the sale. The same check again gives the same answer; one with another session token is refused, and
+    so is one of a sale that is final.
+    """
+    NotifyCardMapping: _grpc.UnaryUnaryMultiCallable[_sale_service_pb2.NotifyCardMappingRequest, _sale_service_pb2.NotifyCardMappingResponse]
+    """Takes the payment gateway's notification of the id that it gave a card, and makes a client card id for it, owned by
+    the sale's consumer. The sale is the one with this session token, serial number and access token; that the access
+    token may have expired since does not matter. The same notification again gives the same answer and makes no second
+    card. Without a server card id there is nothing to map, and it is only acknowledged.
+    """
+    GetClientIds: _grpc.UnaryUnaryMultiCallable[_sale_service_pb2.GetClientIdsRequest, _sale_service_pb2.GetClientIdsResponse]
+    """Tells the consumer's app which card was saved with its sale. Only with the sale's own access token, which may have
+    expired since but not been revoked, and from its own device.
+    """
+    ReceiveCallback: _grpc.UnaryUnaryMultiCallable[_sale_service_pb2.ReceiveCallbackRequest, _sale_service_pb2.ReceiveCallbackResponse]
+    """Takes the payment gateway's final-status callback, and answers once it is stored. One with the same status, type,
+    orderid and client_orderid as an earlier one changes nothing. A status that can't move the sale, such as processing
+    after approved, is stored and does not.
+
+    The checksum covers status, orderid and client_orderid only: that is the provider's wire format.
+    """
+    ReportSaleStatus: _grpc.UnaryUnaryMultiCallable[_sale_service_pb2.ReportSaleStatusRequest, _sale_service_pb2.ReportSaleStatusResponse]
+    """Reports the result of a sale that was learnt elsewhere, without a callback. The same report again changes nothing. A
+    move that is not legal is refused with ERROR_REASON_SESSION_ALREADY_CHECKED.
+    """
+    VerifyRandomSum: _grpc.UnaryUnaryMultiCallable[_sale_service_pb2.VerifyRandomSumRequest, _sale_service_pb2.VerifyRandomSumResponse]
+    """Compares the random sum that a consumer typed with the one that was charged, in constant time. Three wrong answers
+    are the last that count: after them even the right one is not verified.
+    """
+    GetSale: _grpc.UnaryUnaryMultiCallable[_sale_service_pb2.GetSaleRequest, _sale_service_pb2.GetSaleResponse]
+    """Returns one sale with everything that was reported about its result."""
+    ListSales: _grpc.UnaryUnaryMultiCallable[_sale_service_pb2.ListSalesRequest, _sale_service_pb2.ListSalesResponse]
+    """Lists sales, the latest first. Every filter that is set must hold. A page costs the same however deep it is."""
+    WatchSales: _grpc.UnaryStreamMultiCallable[_sale_service_pb2.WatchSalesRequest, _sale_service_pb2.WatchSalesResponse]
+    """Streams every change of every sale, each once, in the order in which the changes were committed, and then waits for
+    more. To resume after a break, give the cursor of the last change that was processed: nothing is lost and nothing
+    comes twice, also after a restart of the server.
+
+    The server buffers little. A reader that takes nothing for `watch.patience` is cut off with
+    ERROR_REASON_DEADLINE_EXCEEDED and resumes from its cursor. A server that stops ends the stream with
+    ERROR_REASON_SERVER_UNAVAILABLE.
     """
 
 @_typing.type_check_only
@@ -67,7 +106,46 @@ class SaleServiceAsyncStub(SaleServiceStub):
     """
     CheckSale: _aio.UnaryUnaryMultiCallable[_sale_service_pb2.CheckSaleRequest, _sale_service_pb2.CheckSaleResponse]  # type: ignore[assignment]
     """Confirms to the payment gateway that a session was opened with exactly these values, and binds the gateway's
-    session token to the sale. The same check again gives the same answer; one with another session token is refused.
+    session token to the sale. The same check again gives the same answer; one with another session token is refused, and
+    so is one of a sale that is final.
+    """
+    NotifyCardMapping: _aio.UnaryUnaryMultiCallable[_sale_service_pb2.NotifyCardMappingRequest, _sale_service_pb2.NotifyCardMappingResponse]  # type: ignore[assignment]
+    """Takes the payment gateway's notification of the id that it gave a card, and makes a client card id for it, owned by
+    the sale's consumer. The sale is the one with this session token, serial number and access token; that the access
+    token may have expired since does not matter. The same notification again gives the same answer and makes no second
+    card. Without a server card id there is nothing to map, and it is only acknowledged.
+    """
+    GetClientIds: _aio.UnaryUnaryMultiCallable[_sale_service_pb2.GetClientIdsRequest, _sale_service_pb2.GetClientIdsResponse]  # type: ignore[assignment]
+    """Tells the consumer's app which card was saved with its sale. Only with the sale's own access token, which may have
+    expired since but not been revoked, and from its own device.
+    """
+    ReceiveCallback: _aio.UnaryUnaryMultiCallable[_sale_service_pb2.ReceiveCallbackRequest, _sale_service_pb2.ReceiveCallbackResponse]  # type: ignore[assignment]
+    """Takes the payment gateway's final-status callback, and answers once it is stored. One with the same status, type,
+    orderid and client_orderid as an earlier one changes nothing. A status that can't move the sale, such as processing
+    after approved, is stored and does not.
+
+    The checksum covers status, orderid and client_orderid only: that is the provider's wire format.
+    """
+    ReportSaleStatus: _aio.UnaryUnaryMultiCallable[_sale_service_pb2.ReportSaleStatusRequest, _sale_service_pb2.ReportSaleStatusResponse]  # type: ignore[assignment]
+    """Reports the result of a sale that was learnt elsewhere, without a callback. The same report again changes nothing. A
+    move that is not legal is refused with ERROR_REASON_SESSION_ALREADY_CHECKED.
+    """
+    VerifyRandomSum: _aio.UnaryUnaryMultiCallable[_sale_service_pb2.VerifyRandomSumRequest, _sale_service_pb2.VerifyRandomSumResponse]  # type: ignore[assignment]
+    """Compares the random sum that a consumer typed with the one that was charged, in constant time. Three wrong answers
+    are the last that count: after them even the right one is not verified.
+    """
+    GetSale: _aio.UnaryUnaryMultiCallable[_sale_service_pb2.GetSaleRequest, _sale_service_pb2.GetSaleResponse]  # type: ignore[assignment]
+    """Returns one sale with everything that was reported about its result."""
+    ListSales: _aio.UnaryUnaryMultiCallable[_sale_service_pb2.ListSalesRequest, _sale_service_pb2.ListSalesResponse]  # type: ignore[assignment]
+    """Lists sales, the latest first. Every filter that is set must hold. A page costs the same however deep it is."""
+    WatchSales: _aio.UnaryStreamMultiCallable[_sale_service_pb2.WatchSalesRequest, _sale_service_pb2.WatchSalesResponse]  # type: ignore[assignment]
+    """Streams every change of every sale, each once, in the order in which the changes were committed, and then waits for
+    more. To resume after a break, give the cursor of the last change that was processed: nothing is lost and nothing
+    comes twice, also after a restart of the server.
+
+    The server buffers little. A reader that takes nothing for `watch.patience` is cut off with
+    ERROR_REASON_DEADLINE_EXCEEDED and resumes from its cursor. A server that stops ends the stream with
+    ERROR_REASON_SERVER_UNAVAILABLE.
     """
 
 class SaleServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -97,7 +175,94 @@ class SaleServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_sale_service_pb2.CheckSaleResponse, _abc.Awaitable[_sale_service_pb2.CheckSaleResponse]]:
         """Confirms to the payment gateway that a session was opened with exactly these values, and binds the gateway's
-        session token to the sale. The same check again gives the same answer; one with another session token is refused.
+        session token to the sale. The same check again gives the same answer; one with another session token is refused, and
+        so is one of a sale that is final.
+        """
+
+    @_abc_1.abstractmethod
+    def NotifyCardMapping(
+        self,
+        request: _sale_service_pb2.NotifyCardMappingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sale_service_pb2.NotifyCardMappingResponse, _abc.Awaitable[_sale_service_pb2.NotifyCardMappingResponse]]:
+        """Takes the payment gateway's notification of the id that it gave a card, and makes a client card id for it, owned by
+        the sale's consumer. The sale is the one with this session token, serial number and access token; that the access
+        token may have expired since does not matter. The same notification again gives the same answer and makes no second
+        card. Without a server card id there is nothing to map, and it is only acknowledged.
+        """
+
+    @_abc_1.abstractmethod
+    def GetClientIds(
+        self,
+        request: _sale_service_pb2.GetClientIdsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sale_service_pb2.GetClientIdsResponse, _abc.Awaitable[_sale_service_pb2.GetClientIdsResponse]]:
+        """Tells the consumer's app which card was saved with its sale. Only with the sale's own access token, which may have
+        expired since but not been revoked, and from its own device.
+        """
+
+    @_abc_1.abstractmethod
+    def ReceiveCallback(
+        self,
+        request: _sale_service_pb2.ReceiveCallbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sale_service_pb2.ReceiveCallbackResponse, _abc.Awaitable[_sale_service_pb2.ReceiveCallbackResponse]]:
+        """Takes the payment gateway's final-status callback, and answers once it is stored. One with the same status, type,
+        orderid and client_orderid as an earlier one changes nothing. A status that can't move the sale, such as processing
+        after approved, is stored and does not.
+
+        The checksum covers status, orderid and client_orderid only: that is the provider's wire format.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportSaleStatus(
+        self,
+        request: _sale_service_pb2.ReportSaleStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sale_service_pb2.ReportSaleStatusResponse, _abc.Awaitable[_sale_service_pb2.ReportSaleStatusResponse]]:
+        """Reports the result of a sale that was learnt elsewhere, without a callback. The same report again changes nothing. A
+        move that is not legal is refused with ERROR_REASON_SESSION_ALREADY_CHECKED.
+        """
+
+    @_abc_1.abstractmethod
+    def VerifyRandomSum(
+        self,
+        request: _sale_service_pb2.VerifyRandomSumRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sale_service_pb2.VerifyRandomSumResponse, _abc.Awaitable[_sale_service_pb2.VerifyRandomSumResponse]]:
+        """Compares the random sum that a consumer typed with the one that was charged, in constant time. Three wrong answers
+        are the last that count: after them even the right one is not verified.
+        """
+
+    @_abc_1.abstractmethod
+    def GetSale(
+        self,
+        request: _sale_service_pb2.GetSaleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sale_service_pb2.GetSaleResponse, _abc.Awaitable[_sale_service_pb2.GetSaleResponse]]:
+        """Returns one sale with everything that was reported about its result."""
+
+    @_abc_1.abstractmethod
+    def ListSales(
+        self,
+        request: _sale_service_pb2.ListSalesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sale_service_pb2.ListSalesResponse, _abc.Awaitable[_sale_service_pb2.ListSalesResponse]]:
+        """Lists sales, the latest first. Every filter that is set must hold. A page costs the same however deep it is."""
+
+    @_abc_1.abstractmethod
+    def WatchSales(
+        self,
+        request: _sale_service_pb2.WatchSalesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_sale_service_pb2.WatchSalesResponse], _abc.AsyncIterator[_sale_service_pb2.WatchSalesResponse]]:
+        """Streams every change of every sale, each once, in the order in which the changes were committed, and then waits for
+        more. To resume after a break, give the cursor of the last change that was processed: nothing is lost and nothing
+        comes twice, also after a restart of the server.
+
+        The server buffers little. A reader that takes nothing for `watch.patience` is cut off with
+        ERROR_REASON_DEADLINE_EXCEEDED and resumes from its cursor. A server that stops ends the stream with
+        ERROR_REASON_SERVER_UNAVAILABLE.
         """
 
 def add_SaleServiceServicer_to_server(servicer: SaleServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

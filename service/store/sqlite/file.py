@@ -126,7 +126,7 @@ def _wait_for_other_process(attempts: int) -> bool:
 
 def _migrate(connection: apsw.Connection) -> None:
     steps = sorted(
-        (step for step in files("service.store.sqlite_migrations").iterdir() if step.name.endswith(".sql")),
+        (step for step in files("service.store.sqlite.migrations").iterdir() if step.name.endswith(".sql")),
         key=lambda step: step.name,
     )
     connection.transaction_mode = "IMMEDIATE"  # of several processes that start at once one migrates

@@ -1,0 +1,77 @@
+"""Reads the query of a request into a message.
+
+As google.api.http has it, a parameter goes to the field of its name. A repeated field of `QueryParameter` takes all
+parameters that no field is named for; without one they are ignored.
+"""
+
+from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qsl
+
+from connectingparty.sale.v1.error_reason_pb2 import ErrorReason
+from connectingparty.sale.v1.sale_pb2 import QueryParameter
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from gateway.errors import GatewayError
+from gateway.json_codec import TypeViolation, Violations
+
+MessageT = TypeVar("MessageT", bound=Message)
+
+MAX_PARAMETERS = 200
+
+
+class QueryCodec(Generic[MessageT]):
+    """Reads one type of message.
+
+    Args:
+        message_class: the generated class.
+
+    Raises:
+        TypeError: it has a field of a type that has no form in a query.
+    """
+
+    def __init__(self, message_class: type[MessageT]) -> None:
+        self._message_class = message_class
+        self._fields: set[str] = set()
+        self._others: str | None = None
+        descriptor: Any = message_class.DESCRIPTOR  # its stub names two classes that are one
+        for field in descriptor.fields:
+            if field.message_type is not None and field.message_type.full_name == QueryParameter.DESCRIPTOR.full_name:
+                self._others = field.name
+            elif field.type == FieldDescriptor.TYPE_STRING and not field.is_repeated:
+                self._fields.add(field.name)
+            else:
+                raise TypeError(f"{field.full_name}: has no form in a query")
+
+    def decode(self, query: bytes) -> tuple[MessageT, Violations]:
+        """Make a message of a query string.
+
+        Args:
+            query: as it was received: percent-encoded, a plus for a space. Bytes that are no UTF-8 are kept
+                as escapes: a name in another encoding must not keep a callback from being stored.
+
+        Returns:
+            The message, and every parameter of a field that is there twice; it is left out of the message.
+
+        Raises:
+            GatewayError: `ERROR_REASON_MALFORMED_REQUEST`, there are too many parameters.
+        """
+        try:
+            pairs = parse_qsl(
+                query.decode("latin-1"),
+                keep_blank_values=True,
+                errors="backslashreplace",
+                max_num_fields=MAX_PARAMETERS,
+            )
+        except ValueError:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_MALFORMED_REQUEST, f"The query has more than {MAX_PARAMETERS} parameters."
+            ) from None
+        named = [name for name, _ in pairs if name in self._fields]
+        repeated = sorted({name for name in named if named.count(name) > 1})
+        values: dict[str, Any] = {name: value for name, value in pairs if name in self._fields and name not in repeated}
+        if self._others is not None:
+            values[self._others] = [
+                QueryParameter(name=name, value=value) for name, value in pairs if name not in self._fields
+            ]
+        return self._message_class(**values), [TypeViolation(name, "must be sent once") for name in repeated]

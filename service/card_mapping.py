@@ -1,0 +1,143 @@
+"""The card mapping notification: the payment gateway's id of a card becomes a card of the sale's consumer."""
+
+from dataclasses import dataclass
+from hmac import compare_digest
+
+from service.access_tokens import AccessTokens
+from service.endpoints import Endpoints
+from service.errors import ErrorReason, SaleError, StoreUnavailable
+from service.identifiers import Clock, Randomness, hash_access_token, new_client_card_id
+from service.sale_log import bind_to_log
+from service.signing import notification_signature, same
+from service.store import Sale, Store, StoredCard
+
+_BIN_DIGITS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """What the payment gateway tells of a card. Every value is within the bounds of the proto."""
+
+    access_token: str
+    serial_number: str
+    session_token: str
+    server_card_id: str | None = None
+    unique_reference_card_id: int | None = None
+    bin: int | None = None
+    """First digits of the card number."""
+
+
+@dataclass(frozen=True, slots=True)
+class AcknowledgedMapping:
+    """A notification that was taken."""
+
+    sale: Sale
+    session_token: str
+    check_signature: str
+
+
+class CardMapping:
+    """Maps the payment gateway's ids of cards to ours.
+
+    Args:
+        store: where both are stored.
+        endpoints: where the sales go.
+        access_tokens: who may ask for an id.
+        clock: the time.
+        randomness: what our ids are made of.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        endpoints: Endpoints,
+        access_tokens: AccessTokens,
+        *,
+        clock: Clock,
+        randomness: Randomness,
+    ) -> None:
+        self._store = store
+        self._endpoints = endpoints
+        self._access_tokens = access_tokens
+        self._clock = clock
+        self._randomness = randomness
+
+    async def notify(self, notification: Notification) -> AcknowledgedMapping:
+        """Store the mapping of a card.
+
+        Args:
+            notification: as it was sent.
+
+        Returns:
+            The acknowledgement: the same one for the same notification, however often it is sent.
+
+        Raises:
+            SaleError: ERROR_REASON_INVOICE_NOT_FOUND, no sale has this session token; _SESSION_MISMATCH, none of those
+                that have is of this device and access token; _SERVER_UNAVAILABLE.
+        """
+        candidates = await self._store.find_sales_by_session_token(notification.session_token)
+        if not candidates:
+            raise SaleError(ErrorReason.ERROR_REASON_INVOICE_NOT_FOUND)
+        sale = next(
+            (sale for sale in candidates if _is_of(sale, notification.access_token, notification.serial_number)), None
+        )
+        if sale is None:
+            raise SaleError(ErrorReason.ERROR_REASON_SESSION_MISMATCH)
+        endpoint = self._endpoints.find(sale.endpoint_id)
+        bind_to_log(sale, endpoint)
+        if endpoint is None:
+            raise StoreUnavailable("The endpoint of this sale is not configured now; try again later.")
+        if notification.server_card_id is not None:
+            await self._store.map_card(sale.invoice_id, self._new_card(sale, notification))
+        signature = notification_signature(
+            endpoint.control_keys[0], nonce=sale.nonce, endpoint_id=sale.endpoint_id, invoice_id=sale.invoice_id
+        )
+        return AcknowledgedMapping(sale, notification.session_token, endpoint.in_case(signature))
+
+    async def find_client_card_id(self, invoice_id: str, access_token: str, serial_number: str) -> str:
+        """Return the id of the card that a sale was paid with, for the sale's own consumer.
+
+        Args:
+            invoice_id: the sale's.
+            access_token: that it was initiated with; may have expired since.
+            serial_number: of the device that asks.
+
+        Raises:
+            SaleError: ERROR_REASON_INVOICE_NOT_FOUND; _SESSION_MISMATCH, it is another consumer's;
+                _ACCESS_TOKEN_INVALID, the token was revoked; _CLIENT_CARD_NOT_FOUND, no card is saved, or not any more.
+        """
+        sale = await self._store.find_sale(invoice_id)
+        if sale is None:
+            raise SaleError(ErrorReason.ERROR_REASON_INVOICE_NOT_FOUND)
+        if not _is_of(sale, access_token, serial_number):
+            raise SaleError(ErrorReason.ERROR_REASON_SESSION_MISMATCH)
+        bind_to_log(sale, self._endpoints.find(sale.endpoint_id))
+        await self._access_tokens.require_not_revoked(access_token)
+        card_id = sale.client_card_id
+        if card_id is None or await self._store.find_card(sale.consumer_id, card_id) is None:
+            raise SaleError(ErrorReason.ERROR_REASON_CLIENT_CARD_NOT_FOUND, "No card is saved with this sale.")
+        return card_id
+
+    def _new_card(self, sale: Sale, notification: Notification) -> StoredCard:
+        now = self._clock()
+        return StoredCard(
+            client_card_id=new_client_card_id(now, self._randomness),
+            consumer_id=sale.consumer_id,
+            create_time=now,
+            endpoint_id=sale.endpoint_id,
+            server_card_id=notification.server_card_id,
+            unique_reference_card_id=notification.unique_reference_card_id,
+            bin=None if notification.bin is None else f"{notification.bin:0{_BIN_DIGITS}}",
+            email=sale.email,
+            invoice_id=sale.invoice_id,
+        )
+
+
+def _is_of(sale: Sale, access_token: str, serial_number: str) -> bool:
+    # Both comparisons are made whatever the first one gave, so that the time taken does not tell which one failed.
+    return all(
+        [
+            same(sale.serial_number, serial_number),
+            compare_digest(sale.access_token_hash, hash_access_token(access_token)),
+        ]
+    )

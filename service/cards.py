@@ -1,0 +1,192 @@
+"""Saved cards: references to cards that a payment gateway keeps, and card data in our own vault."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from service.errors import ErrorReason, FieldViolation, SaleError
+from service.identifiers import Clock, Randomness, new_client_card_id
+from service.pages import cut, page_of
+from service.store import Sale, Store, StoredCard
+from service.vault import CardData, Sealed, Vault
+
+_RESEAL_BATCH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOfFunds:
+    """A saved card, as a sale is paid with it."""
+
+    client_card_id: str
+    email: str | None
+    """The consumer's, if the card has one."""
+    server_card_id: str | None = None
+    """The payment gateway's id of the card."""
+    data: CardData | None = None
+    """What is on the card, if it is ours to keep; then there is no server card id."""
+
+
+class Cards:
+    """The cards of consumers. One is only ever found together with its consumer.
+
+    Args:
+        store: where they are stored.
+        vault: encrypts card data.
+        clock: the time.
+        randomness: what ids are made of.
+    """
+
+    def __init__(self, store: Store, vault: Vault, *, clock: Clock, randomness: Randomness) -> None:
+        self._store = store
+        self._vault = vault
+        self._clock = clock
+        self._randomness = randomness
+
+    async def get(self, consumer_id: str, client_card_id: str) -> StoredCard:
+        """Return a card.
+
+        Raises:
+            SaleError: `ERROR_REASON_CLIENT_CARD_NOT_FOUND`, it is another consumer's, deleted or unknown.
+        """
+        card = await self._store.find_card(consumer_id, client_card_id)
+        if card is None:
+            raise SaleError(ErrorReason.ERROR_REASON_CLIENT_CARD_NOT_FOUND)
+        return card
+
+    async def source_of_funds(self, sale: Sale, client_card_id: str) -> SourceOfFunds:
+        """Return a card of the sale's consumer, as the sale's payment gateway needs it.
+
+        Args:
+            sale: the sale that is paid.
+            client_card_id: the card's.
+
+        Raises:
+            SaleError: `ERROR_REASON_CLIENT_CARD_NOT_FOUND`, it is another consumer's, deleted, unknown, or a reference
+                that another endpoint made.
+        """
+        card = await self.get(sale.consumer_id, client_card_id)
+        if card.endpoint_id not in (None, sale.endpoint_id):
+            raise SaleError(ErrorReason.ERROR_REASON_CLIENT_CARD_NOT_FOUND)
+        return SourceOfFunds(card.client_card_id, card.email, card.server_card_id, self._open(card))
+
+    async def list(
+        self, consumer_id: str, page_token: str | None = None, page_size: int = 0
+    ) -> tuple[Sequence[StoredCard], str]:
+        """Return a page of a consumer's cards, the latest first, and the token of the next page.
+
+        Args:
+            consumer_id: whose.
+            page_token: of the page before, for the first page none.
+            page_size: how many at most; 0 for the usual number.
+
+        Raises:
+            SaleError: `ERROR_REASON_INVALID_FIELD`, the token is not one of this list.
+        """
+        page = page_of(page_token, page_size, consumer_id)
+        cards = await self._store.list_cards(consumer_id, page.before, page.size + 1)
+        return cut(cards, page.size, lambda card: card.client_card_id, consumer_id)
+
+    async def put(
+        self, consumer_id: str, data: CardData, email: str | None, client_card_id: str | None = None
+    ) -> StoredCard:
+        """Keep card data: as a new card, or in the place of what the vault holds of one.
+
+        Args:
+            consumer_id: whose card it is.
+            data: what is on it.
+            email: the consumer's; None leaves that of a card that there is as it is.
+            client_card_id: the card whose data it is to be; None for a new card.
+
+        Returns:
+            The card.
+
+        Raises:
+            SaleError: ERROR_REASON_PATH_NOT_FOUND, the vault is off; _INVALID_FIELD, the number is none of a card;
+                _CLIENT_CARD_NOT_FOUND, this consumer has no such card in the vault.
+        """
+        if not _passes_luhn(data.number):
+            raise SaleError.invalid_fields([FieldViolation("card.number", "must be right by the Luhn formula")])
+        if client_card_id is None:
+            now = self._clock()
+            new = StoredCard(new_client_card_id(now, self._randomness), consumer_id, now, email=email)
+            card = self._sealed(new, data)
+            await self._store.add_card(card)
+            return card
+        while True:
+            known = await self.get(consumer_id, client_card_id)
+            if known.sealed is None:
+                raise SaleError(ErrorReason.ERROR_REASON_CLIENT_CARD_NOT_FOUND)
+            card = self._sealed(replace(known, email=known.email if email is None else email), data)
+            if await self._store.replace_card(card, known):
+                return card
+
+    async def delete(self, consumer_id: str, client_card_id: str) -> None:
+        """Delete a card, and what is known of it.
+
+        Raises:
+            SaleError: `ERROR_REASON_CLIENT_CARD_NOT_FOUND`.
+        """
+        while True:
+            known = await self.get(consumer_id, client_card_id)
+            deleted = replace(
+                known,
+                bin=None,
+                last_four=None,
+                email=None,
+                vault_key_id=None,
+                sealed=None,
+                delete_time=self._clock(),
+            )
+            if await self._store.replace_card(deleted, known):
+                return
+
+    async def set_email(self, consumer_id: str, client_card_id: str, email: str | None) -> StoredCard:
+        """Set or remove the e-mail address of a card.
+
+        Returns:
+            The card as it is now.
+
+        Raises:
+            SaleError: `ERROR_REASON_CLIENT_CARD_NOT_FOUND`.
+        """
+        while True:
+            known = await self.get(consumer_id, client_card_id)
+            card = replace(known, email=email)
+            if await self._store.replace_card(card, known):
+                return card
+
+    async def reseal(self) -> int:
+        """Encrypt under the first vault key what is encrypted under another one, while the server runs on.
+
+        Returns:
+            How many cards there were.
+
+        Raises:
+            SaleError: ERROR_REASON_PATH_NOT_FOUND, the vault is off; _SERVER_UNAVAILABLE, a key is not configured.
+            cryptography.exceptions.InvalidTag: what is stored of a card was tampered with.
+        """
+        resealed, after = 0, ""
+        while True:
+            cards = await self._store.list_cards_sealed_otherwise(self._vault.sealing_key_id, after, _RESEAL_BATCH)
+            for card in cards:
+                after = card.client_card_id
+                # One that is replaced or deleted meanwhile needs nothing any more.
+                if (data := self._open(card)) is not None:
+                    resealed += await self._store.replace_card(self._sealed(card, data), card)
+            if not cards:
+                return resealed
+
+    def _open(self, card: StoredCard) -> CardData | None:
+        if card.vault_key_id is None or card.sealed is None:
+            return None
+        sealed = Sealed(card.vault_key_id, card.sealed)
+        return self._vault.open(sealed, client_card_id=card.client_card_id, consumer_id=card.consumer_id)
+
+    def _sealed(self, card: StoredCard, data: CardData) -> StoredCard:
+        sealed = self._vault.seal(data, client_card_id=card.client_card_id, consumer_id=card.consumer_id)
+        return replace(card, bin=data.number[:6], last_four=data.number[-4:], **sealed._asdict())
+
+
+def _passes_luhn(number: str) -> bool:
+    # ISO/IEC 7812-1, annex B: every second digit from the right counts twice.
+    digits = [int(digit) for digit in reversed(number)]
+    return sum(digits[::2] + [sum(divmod(2 * digit, 10)) for digit in digits[1::2]]) % 10 == 0

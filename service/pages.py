@@ -1,0 +1,97 @@
+"""Opaque tokens with which a list, or a stream, goes on where it ended."""
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
+
+from service.errors import FieldViolation, SaleError
+
+RecordT = TypeVar("RecordT")
+
+DEFAULT_SIZE = 50
+MAX_SIZE = 500
+_HASH_BYTES = 8
+_CURSOR_BYTES = 8
+
+
+class Page(NamedTuple):
+    """Where a page begins, and how long it can be."""
+
+    before: str | None
+    """The id of the last record of the page before; None for the first page."""
+    size: int
+
+
+def page_of(token: str | None, size: int, *filters: object) -> Page:
+    """Read the token and the size that a caller sent.
+
+    Args:
+        token: what `next_token` made; None or empty for the first page.
+        size: how many records the caller wants; 0 for the usual number.
+        filters: what is listed, of types that JSON has.
+
+    Raises:
+        SaleError: `ERROR_REASON_INVALID_FIELD`, the token is not one, or is of another list.
+    """
+    size = min(size or DEFAULT_SIZE, MAX_SIZE)
+    if not token:
+        return Page(None, size)
+    data = _decode(token)
+    if data is None or data[:_HASH_BYTES] != _hash(filters) or not data[_HASH_BYTES:].isascii():
+        raise SaleError.invalid_fields([FieldViolation("pageToken", "is not the nextPageToken of this list")])
+    return Page(data[_HASH_BYTES:].decode(), size)
+
+
+def cut(
+    records: Sequence[RecordT], size: int, id_of: Callable[[RecordT], str], *filters: object
+) -> tuple[Sequence[RecordT], str]:
+    """Return a page, and the token of the next one.
+
+    Args:
+        records: one more than the page can have, if there are so many.
+        size: how many it can have.
+        id_of: returns the id of a record.
+        filters: as of `page_of`.
+
+    Returns:
+        The records of the page, and the token: empty where nothing follows.
+    """
+    if len(records) <= size:
+        return records, ""
+    page = records[:size]
+    return page, _encode(_hash(filters) + id_of(page[-1]).encode())
+
+
+def cursor_of(position: int) -> str:
+    """Return the token of a position in a stream."""
+    return _encode(position.to_bytes(_CURSOR_BYTES))
+
+
+def position_of(cursor: str) -> int:
+    """Read a cursor.
+
+    Raises:
+        SaleError: `ERROR_REASON_INVALID_FIELD`, it is not one.
+    """
+    data = _decode(cursor)
+    if data is None or len(data) != _CURSOR_BYTES or (position := int.from_bytes(data)) >= 2**63:
+        raise SaleError.invalid_fields([FieldViolation("cursor", "is not a cursor of this stream")])
+    return position
+
+
+def _hash(filters: Sequence[object]) -> bytes:
+    return hashlib.sha256(json.dumps(filters).encode()).digest()[:_HASH_BYTES]
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def _decode(token: str) -> bytes | None:
+    try:
+        return base64.b64decode(token.encode() + b"=" * (-len(token) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        return None

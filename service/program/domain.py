@@ -1,0 +1,106 @@
+"""The domain over a store, as the settings say."""
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.program.settings import ConfigurationError
+from service.access_tokens import AccessTokens
+from service.card_mapping import CardMapping
+from service.cards import Cards
+from service.endpoints import Endpoints
+from service.errors import StoreUnavailable
+from service.housekeeping import Housekeeping
+from service.identifiers import utc_now
+from service.program.settings import ServiceSettings, endpoints_of, vault_keys_of
+from service.random_sums import RandomSums
+from service.rpc.sale_servicer import SaleDomain
+from service.sale_reader import SaleReader
+from service.sales import Sales
+from service.status_reports import StatusReports
+from service.store import Store
+from service.store.sqlite import SqliteStore
+from service.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """All that the rpcs and the commands call on, and what of it can be changed while it runs."""
+
+    store: Store
+    endpoints: Endpoints
+    vault: Vault
+    access_tokens: AccessTokens
+    cards: Cards
+    sales: SaleDomain
+    housekeeping: Housekeeping
+
+    def replace_keys(self, settings: ServiceSettings) -> None:
+        """Use the endpoints and the keys of other settings from now on.
+
+        Raises:
+            ConfigurationError: they are wrong; then nothing is changed.
+        """
+        endpoints, keys = endpoints_of(settings.endpoints), vault_keys_of(settings.vault)
+        self.endpoints.replace(endpoints)
+        self.vault.replace(keys)
+
+
+def open_store(path: Path) -> SqliteStore:
+    """Open the store within the running event loop; make it if there is none.
+
+    Raises:
+        ConfigurationError: it can't be opened.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return SqliteStore(path)
+    except (OSError, StoreUnavailable, RuntimeError) as error:
+        cause = error.__cause__ or error
+        raise ConfigurationError(f"store.url: {path} can't be opened: {cause}") from error
+
+
+def create_domain(settings: ServiceSettings) -> Domain:
+    """Open the store of the settings within the running event loop, and put the domain over it.
+
+    Raises:
+        ConfigurationError: a setting is wrong, or the store can't be opened.
+    """
+    endpoints = Endpoints(endpoints_of(settings.endpoints))
+    vault = Vault(vault_keys_of(settings.vault), secrets.token_bytes)
+    store = open_store(settings.store.path)
+    access_tokens = AccessTokens(
+        store,
+        endpoints,
+        mode=settings.access_tokens.mode,
+        ttl=settings.access_tokens.ttl,
+        public=settings.access_tokens.public,
+        clock=utc_now,
+        randomness=secrets.token_bytes,
+    )
+    cards = Cards(store, vault, clock=utc_now, randomness=secrets.token_bytes)
+    sales = Sales(
+        store,
+        endpoints,
+        access_tokens,
+        cards,
+        session_ttl=settings.sessions.ttl,
+        clock=utc_now,
+        randomness=secrets.token_bytes,
+    )
+    card_mapping = CardMapping(store, endpoints, access_tokens, clock=utc_now, randomness=secrets.token_bytes)
+    return Domain(
+        store=store,
+        endpoints=endpoints,
+        vault=vault,
+        access_tokens=access_tokens,
+        cards=cards,
+        sales=SaleDomain(
+            sales=sales,
+            card_mapping=card_mapping,
+            status_reports=StatusReports(store, endpoints, clock=utc_now),
+            random_sums=RandomSums(store),
+            reader=SaleReader(store),
+        ),
+        housekeeping=Housekeeping(store, clock=utc_now, retention=settings.housekeeping.retention),
+    )

@@ -1,0 +1,93 @@
+"""Sales for the merchant's own systems: one, a list of them, and every change as it happens."""
+
+from collections.abc import AsyncGenerator, Sequence
+from datetime import datetime
+
+from service.errors import ErrorReason, FieldViolation, SaleError, StoreUnavailable
+from service.identifiers import microseconds
+from service.pages import cut, page_of
+from service.store import PositionPurged, Sale, SaleChange, SaleFilter, StatusReport, Store
+
+_BATCH = 100
+"""How many changes are read, and held in memory, at once."""
+_WAIT_SECONDS = 1.0
+
+
+class SaleReader:
+    """Reads sales.
+
+    Args:
+        store: where they are.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._stopping = False
+
+    async def get(self, invoice_id: str) -> tuple[Sale, Sequence[StatusReport]]:
+        """Return a sale, and what was reported about its result in the order in which it was received.
+
+        Raises:
+            SaleError: `ERROR_REASON_INVOICE_NOT_FOUND`.
+        """
+        sale = await self._store.find_sale(invoice_id)
+        if sale is None:
+            raise SaleError(ErrorReason.ERROR_REASON_INVOICE_NOT_FOUND)
+        return sale, await self._store.list_status_reports(invoice_id)
+
+    async def list(
+        self, filter: SaleFilter, page_token: str | None = None, page_size: int = 0
+    ) -> tuple[Sequence[Sale], str]:
+        """Return a page of sales, the latest first, and the token of the next page.
+
+        Args:
+            filter: which sales.
+            page_token: of the page before, for the first page none.
+            page_size: how many at most; 0 for the usual number.
+
+        Raises:
+            SaleError: `ERROR_REASON_INVALID_FIELD`, the token is not one of this list.
+        """
+        named = (
+            filter.state,
+            filter.endpoint_id,
+            filter.consumer_id,
+            filter.client_card_id,
+            filter.start_time and microseconds(filter.start_time),
+            filter.end_time and microseconds(filter.end_time),
+        )
+        page = page_of(page_token, page_size, *named)
+        sales = await self._store.list_sales(filter, page.before, page.size + 1)
+        return cut(sales, page.size, lambda sale: sale.invoice_id, *named)
+
+    async def position_before(self, moment: datetime) -> int:
+        """Return the position after which the changes of this moment begin."""
+        return await self._store.position_before(moment)
+
+    async def watch(self, after: int) -> AsyncGenerator[SaleChange, None]:
+        """Yield every change of every sale, each once, in the order of the commits, and wait for more.
+
+        Args:
+            after: position of the change before; 0 for the oldest that is kept.
+
+        Raises:
+            SaleError: ERROR_REASON_INVALID_FIELD, what follows that position is not kept any more;
+                _SERVER_UNAVAILABLE, the server stops.
+        """
+        while not self._stopping:
+            try:
+                changes = await self._store.list_changes(after, _BATCH)
+            except PositionPurged:
+                raise SaleError.invalid_fields(
+                    [FieldViolation("cursor", "is of a change that is not kept any more; begin without it")]
+                ) from None
+            for change in changes:
+                yield change
+                after = change.position
+            if not changes:
+                await self._store.wait_for_change(_WAIT_SECONDS)
+        raise StoreUnavailable("The server stops; resume from the last cursor.")
+
+    def stop(self) -> None:
+        """End all that watch."""
+        self._stopping = True

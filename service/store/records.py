@@ -1,0 +1,145 @@
+"""What is stored, in the words of the domain."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from service.sale_states import SaleState
+
+
+@dataclass(frozen=True, slots=True)
+class Sale:
+    """A sale and its session."""
+
+    invoice_id: str
+    """A later sale's is larger (`service.identifiers.new_invoice_id`)."""
+    endpoint_id: str
+    consumer_id: str
+    """Who pays, and whose card is saved."""
+    access_token_hash: bytes
+    """SHA-256 of the consumer's access token, 32 bytes."""
+    serial_number: str
+    imei: str | None
+    ip_addresses: tuple[str, ...]
+    lat: float | None
+    lng: float | None
+    amount_centis: int
+    currency: str
+    nonce: str
+    signature: str
+    initiate_time: datetime
+    expire_time: datetime
+    """From then on a first check is refused."""
+    update_time: datetime
+    """When it changed last."""
+    state: SaleState.ValueType = SaleState.SALE_STATE_INITIATED
+    email: str | None = None
+    """The consumer's, for a card that is saved with the sale."""
+    random_sum_centis: int | None = None
+    random_sum_failures: int = 0
+    """How often something else was taken for the random sum."""
+    session_token: str | None = None
+    """The payment gateway's token, once the first check has bound it."""
+    check_time: datetime | None = None
+    client_card_id: str | None = None
+    """The card that it was paid with, or that was saved with it."""
+    orderid: str | None = None
+    """The payment gateway's id of the order, once a report named it."""
+    amount_differs: bool = False
+    """Whether a report named another amount."""
+
+
+@dataclass(frozen=True, slots=True)
+class SaleFilter:
+    """Which sales to list: those for which all holds that is set."""
+
+    state: SaleState.ValueType | None = None
+    endpoint_id: str | None = None
+    consumer_id: str | None = None
+    client_card_id: str | None = None
+    start_time: datetime | None = None
+    """Initiated then or later."""
+    end_time: datetime | None = None
+    """Initiated before."""
+
+
+@dataclass(frozen=True, slots=True)
+class SaleChange:
+    """A sale as one change of it has left it."""
+
+    position: int
+    """Grows in the order in which changes are committed."""
+    sale: Sale
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """What was reported about the result of a sale. Invoice id, type, status and orderid identify it."""
+
+    invoice_id: str
+    type: str
+    status: str
+    orderid: str
+    amount: str | None
+    """In major units, as it was written."""
+    amount_differs: bool
+    """Whether that is not the sale's amount."""
+    parameters: tuple[tuple[str, str], ...]
+    """Name and value of everything that came with it."""
+    receive_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCard:
+    """A saved card: a reference to one that the payment gateway keeps, or card data in our vault."""
+
+    client_card_id: str
+    consumer_id: str
+    create_time: datetime
+    endpoint_id: str | None = None
+    """The endpoint that the reference is from."""
+    server_card_id: str | None = None
+    unique_reference_card_id: int | None = None
+    bin: str | None = None
+    """First digits of the card number."""
+    last_four: str | None = None
+    email: str | None = None
+    invoice_id: str | None = None
+    """The sale that it was saved with."""
+    vault_key_id: str | None = None
+    """The key that `sealed` is encrypted with."""
+    sealed: bytes | None = None
+    """The card data, encrypted (`service.vault`)."""
+    delete_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAccessToken:
+    """An access token."""
+
+    hash: bytes
+    """SHA-256 of it, 32 bytes."""
+    issue_time: datetime
+    expire_time: datetime
+    endpoint_id: str | None = None
+    """The endpoint that it is bound to."""
+    consumer_id: str | None = None
+    """The consumer that it was issued for."""
+    email: str | None = None
+    """The consumer's."""
+    serial_number: str | None = None
+    """The device that it is bound to."""
+    revoke_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyRecord:
+    """Which session a request with an idempotency key opened."""
+
+    access_token_hash: bytes
+    """The key counts for this token only."""
+    idempotency_key: str
+    request_hash: bytes
+    """SHA-256 of the request, 32 bytes."""
+    invoice_id: str
+    expire_time: datetime
+    """From then on the key can be used anew."""

@@ -1,0 +1,201 @@
+"""The store on SQLite: one file, several processes of one host.
+
+Write-ahead logging with synchronous=FULL: a commit returns once the log is on the disk. Reads go through a connection
+of their own, in the event loop's thread: they are a few pages that are in memory, and wait for no writer.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+import apsw
+
+from service.store.group_commit import GroupCommit
+from service.store.records import (
+    IdempotencyRecord,
+    Sale,
+    SaleChange,
+    SaleFilter,
+    StatusReport,
+    StoredAccessToken,
+    StoredCard,
+)
+from service.store.sqlite import access_tokens, cards, idempotency_records, sales
+from service.store.sqlite.file import SqliteTransactions, errors_as_unavailable, open_connection, open_writer
+
+P = ParamSpec("P")
+ResultT = TypeVar("ResultT")
+Statement = Callable[Concatenate[apsw.Connection, P], ResultT]
+
+_POLL_SECONDS = 0.2
+"""How often another process's commits are looked for."""
+
+
+class SqliteStore:
+    """A `service.store.Store` on an SQLite file.
+
+    Opens the file, makes it (readable by its owner alone) if there is none, and brings its schema up to date.
+
+    Args:
+        path: the file; its folder exists.
+
+    Raises:
+        StoreUnavailable: the file can't be opened.
+        RuntimeError: the SQLite library is not sound, or the file was written by a newer version of this program.
+    """
+
+    def __init__(self, path: Path) -> None:
+        writer = open_writer(path)
+        with errors_as_unavailable():
+            self._reader = open_connection(path)
+        self._writer = writer
+        self._group_commit = GroupCommit(writer, SqliteTransactions(writer))
+        self._committed = asyncio.Event()
+
+    async def open_session(self, sale: Sale, record: IdempotencyRecord | None) -> IdempotencyRecord | None:
+        """See `service.store.Store`."""
+        return await self._change(sales.open_session, sale, record)
+
+    async def find_sale(self, invoice_id: str) -> Sale | None:
+        """See `service.store.Store`."""
+        return self._read(sales.find_sale, invoice_id)
+
+    async def find_sales_by_session_token(self, session_token: str) -> Sequence[Sale]:
+        """See `service.store.Store`."""
+        return self._read(sales.find_sales_by_session_token, session_token)
+
+    async def list_sales(self, filter: SaleFilter, before: str | None, limit: int) -> Sequence[Sale]:
+        """See `service.store.Store`."""
+        return self._read(sales.list_sales, filter, before, limit)
+
+    async def count_sales(self, filter: SaleFilter) -> int:
+        """See `service.store.Store`."""
+        return self._read(sales.count_sales, filter)
+
+    async def bind_check(self, invoice_id: str, session_token: str, client_card_id: str | None, now: datetime) -> Sale:
+        """See `service.store.Store`."""
+        return await self._change(sales.bind_check, invoice_id, session_token, client_card_id, now)
+
+    async def report_status(self, report: StatusReport, *, must_move: bool) -> Sale | None:
+        """See `service.store.Store`."""
+        return await self._change(sales.report_status, report, must_move=must_move)
+
+    async def list_status_reports(self, invoice_id: str) -> Sequence[StatusReport]:
+        """See `service.store.Store`."""
+        return self._read(sales.list_status_reports, invoice_id)
+
+    async def count_random_sum_answer(self, invoice_id: str, *, failed: bool) -> int:
+        """See `service.store.Store`."""
+        return await self._write(sales.count_random_sum_answer, invoice_id, failed=failed)
+
+    async def list_changes(self, after: int, limit: int) -> Sequence[SaleChange]:
+        """See `service.store.Store`."""
+        return self._read(sales.list_changes, after, limit)
+
+    async def position_before(self, moment: datetime) -> int:
+        """See `service.store.Store`."""
+        return self._read(sales.position_before, moment)
+
+    async def wait_for_change(self, seconds: float) -> None:
+        """See `service.store.Store`."""
+        try:
+            async with asyncio.timeout(min(seconds, _POLL_SECONDS)):
+                await self._committed.wait()
+        except TimeoutError:
+            return
+
+    async def map_card(self, invoice_id: str, card: StoredCard) -> None:
+        """See `service.store.Store`."""
+        await self._change(cards.map_card, invoice_id, card)
+
+    async def add_card(self, card: StoredCard) -> None:
+        """See `service.store.Store`."""
+        await self._write(cards.add_card, card)
+
+    async def find_card(self, consumer_id: str, client_card_id: str) -> StoredCard | None:
+        """See `service.store.Store`."""
+        return self._read(cards.find_card, consumer_id, client_card_id)
+
+    async def list_cards(self, consumer_id: str, before: str | None, limit: int) -> Sequence[StoredCard]:
+        """See `service.store.Store`."""
+        return self._read(cards.list_cards, consumer_id, before, limit)
+
+    async def replace_card(self, card: StoredCard, expected: StoredCard) -> bool:
+        """See `service.store.Store`."""
+        return await self._write(cards.replace_card, card, expected)
+
+    async def list_cards_sealed_otherwise(self, vault_key_id: str, after: str, limit: int) -> Sequence[StoredCard]:
+        """See `service.store.Store`."""
+        return self._read(cards.list_cards_sealed_otherwise, vault_key_id, after, limit)
+
+    async def find_idempotency_record(
+        self, access_token_hash: bytes, idempotency_key: str, now: datetime
+    ) -> IdempotencyRecord | None:
+        """See `service.store.Store`."""
+        return self._read(idempotency_records.find_record, access_token_hash, idempotency_key, now)
+
+    async def add_access_token(self, token: StoredAccessToken) -> None:
+        """See `service.store.Store`."""
+        await self._write(access_tokens.add_access_token, token)
+
+    async def find_access_token(self, hash: bytes) -> StoredAccessToken | None:
+        """See `service.store.Store`."""
+        return self._read(access_tokens.find_access_token, hash)
+
+    async def revoke_access_token(self, hash: bytes, now: datetime) -> None:
+        """See `service.store.Store`."""
+        await self._write(access_tokens.revoke_access_token, hash, now)
+
+    async def revoke_consumer_tokens(self, consumer_id: str, now: datetime) -> int:
+        """See `service.store.Store`."""
+        return await self._write(access_tokens.revoke_consumer_tokens, consumer_id, now)
+
+    async def expire_sessions(self, now: datetime, limit: int) -> int:
+        """See `service.store.Store`."""
+        return await self._change(sales.expire_sessions, now, limit)
+
+    async def purge_access_tokens(self, now: datetime, limit: int) -> int:
+        """See `service.store.Store`."""
+        return await self._write(access_tokens.purge_access_tokens, now, limit)
+
+    async def purge_idempotency_records(self, now: datetime, limit: int) -> int:
+        """See `service.store.Store`."""
+        return await self._write(idempotency_records.purge_records, now, limit)
+
+    async def purge_sales(self, updated_before: datetime, limit: int) -> int:
+        """See `service.store.Store`."""
+        return await self._write(sales.purge_sales, updated_before, limit)
+
+    async def ping(self) -> None:
+        """See `service.store.Store`."""
+        await self._write(_nothing)
+
+    async def close(self) -> None:
+        """See `service.store.Store`."""
+        await self._group_commit.close()
+        self._reader.close()
+        self._writer.close()
+
+    def _read(self, statement: Statement[P, ResultT], *arguments: P.args, **named: P.kwargs) -> ResultT:
+        with errors_as_unavailable():
+            return statement(self._reader, *arguments, **named)
+
+    async def _write(self, statement: Statement[P, ResultT], *arguments: P.args, **named: P.kwargs) -> ResultT:
+        def write(connection: apsw.Connection) -> ResultT:
+            with errors_as_unavailable():
+                return statement(connection, *arguments, **named)
+
+        return await self._group_commit.write(write)
+
+    async def _change(self, statement: Statement[P, ResultT], *arguments: P.args, **named: P.kwargs) -> ResultT:
+        """Write what changes sales, and wake whoever waits for that."""
+        result = await self._write(statement, *arguments, **named)
+        committed, self._committed = self._committed, asyncio.Event()
+        committed.set()
+        return result
+
+
+def _nothing(connection: apsw.Connection) -> None:
+    """Write nothing."""
