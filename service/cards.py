@@ -7,9 +7,9 @@ from service.errors import ErrorReason, FieldViolation, SaleError
 from service.identifiers import Clock, Randomness, new_client_card_id
 from service.pages import cut, page_of
 from service.store import Sale, Store, StoredCard
-from service.vault import CardData, Sealed, Vault
+from service.vault import CardData, SealBroken, Sealed, Vault
 
-_RESEAL_BATCH = 100
+_REENCRYPT_BATCH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,26 +154,29 @@ class Cards:
             if await self._store.replace_card(card, known):
                 return card
 
-    async def reseal(self) -> int:
+    async def reencrypt(self) -> tuple[int, Sequence[str]]:
         """Encrypt under the first vault key what is encrypted under another one, while the server runs on.
 
         Returns:
-            How many cards there were.
+            How many cards there were, and the ids of those whose data was tampered with; they stay as they are.
 
         Raises:
             SaleError: ERROR_REASON_PATH_NOT_FOUND, the vault is off; _SERVER_UNAVAILABLE, a key is not configured.
-            cryptography.exceptions.InvalidTag: what is stored of a card was tampered with.
         """
-        resealed, after = 0, ""
-        while True:
-            cards = await self._store.list_cards_sealed_otherwise(self._vault.sealing_key_id, after, _RESEAL_BATCH)
+        count, broken, after = 0, [], ""
+        while cards := await self._store.list_cards_sealed_otherwise(
+            self._vault.sealing_key_id, after, _REENCRYPT_BATCH
+        ):
+            after = cards[-1].client_card_id
             for card in cards:
-                after = card.client_card_id
+                try:
+                    data = self._open(card)
+                except SealBroken:
+                    broken.append(card.client_card_id)
+                    continue
                 # One that is replaced or deleted meanwhile needs nothing any more.
-                if (data := self._open(card)) is not None:
-                    resealed += await self._store.replace_card(self._sealed(card, data), card)
-            if not cards:
-                return resealed
+                count += data is not None and await self._store.replace_card(self._sealed(card, data), card)
+        return count, broken
 
     def _open(self, card: StoredCard) -> CardData | None:
         if card.vault_key_id is None or card.sealed is None:

@@ -39,10 +39,11 @@ def page_of(token: str | None, size: int, *filters: object) -> Page:
     size = min(size or DEFAULT_SIZE, MAX_SIZE)
     if not token:
         return Page(None, size)
-    data = _decode(token)
-    if data is None or data[:_HASH_BYTES] != _hash(filters) or not data[_HASH_BYTES:].isascii():
+    data = _decode(token) or b""
+    before = data[_HASH_BYTES:].decode("latin-1")
+    if data[:_HASH_BYTES] != _hash(before, filters):
         raise SaleError.invalid_fields([FieldViolation("pageToken", "is not the nextPageToken of this list")])
-    return Page(data[_HASH_BYTES:].decode(), size)
+    return Page(before, size)
 
 
 def cut(
@@ -62,7 +63,8 @@ def cut(
     if len(records) <= size:
         return records, ""
     page = records[:size]
-    return page, _encode(_hash(filters) + id_of(page[-1]).encode())
+    last = id_of(page[-1])
+    return page, _encode(_hash(last, filters) + last.encode())
 
 
 def cursor_of(position: int) -> str:
@@ -82,8 +84,8 @@ def position_of(cursor: str) -> int:
     return position
 
 
-def _hash(filters: Sequence[object]) -> bytes:
-    return hashlib.sha256(json.dumps(filters).encode()).digest()[:_HASH_BYTES]
+def _hash(id: str, filters: Sequence[object]) -> bytes:
+    return hashlib.sha256(json.dumps([id, filters]).encode()).digest()[:_HASH_BYTES]
 
 
 def _encode(data: bytes) -> str:

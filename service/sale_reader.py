@@ -6,7 +6,7 @@ from datetime import datetime
 from service.errors import ErrorReason, FieldViolation, SaleError, StoreUnavailable
 from service.identifiers import microseconds
 from service.pages import cut, page_of
-from service.store import PositionPurged, Sale, SaleChange, SaleFilter, StatusReport, Store
+from service.store import PositionUnknown, Sale, SaleChange, SaleFilter, StatusReport, Store
 
 _BATCH = 100
 """How many changes are read, and held in memory, at once."""
@@ -71,15 +71,15 @@ class SaleReader:
             after: position of the change before; 0 for the oldest that is kept.
 
         Raises:
-            SaleError: ERROR_REASON_INVALID_FIELD, what follows that position is not kept any more;
+            SaleError: ERROR_REASON_INVALID_FIELD, what follows that position is not kept, or there is no such one;
                 _SERVER_UNAVAILABLE, the server stops.
         """
         while not self._stopping:
             try:
                 changes = await self._store.list_changes(after, _BATCH)
-            except PositionPurged:
+            except PositionUnknown:
                 raise SaleError.invalid_fields(
-                    [FieldViolation("cursor", "is of a change that is not kept any more; begin without it")]
+                    [FieldViolation("cursor", "is of no change that is kept; begin without it")]
                 ) from None
             for change in changes:
                 yield change

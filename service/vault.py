@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from service.errors import ErrorReason, SaleError, StoreUnavailable
@@ -47,6 +48,10 @@ class CardData:
     """Of the expiry, four digits."""
     first_name: str = field(repr=False)
     last_name: str = field(repr=False)
+
+
+class SealBroken(Exception):
+    """What is stored is not what was sealed for this card: it was tampered with, or moved from another card."""
 
 
 class Sealed(NamedTuple):
@@ -112,14 +117,17 @@ class Vault:
 
         Raises:
             StoreUnavailable: its key is not configured now.
-            cryptography.exceptions.InvalidTag: it is not what was sealed for this card.
+            SealBroken: it is not what was sealed for this card.
         """
         cipher = self._ciphers.get(sealed.vault_key_id)
         if cipher is None:
             raise StoreUnavailable("The vault key of this card is not configured now; try again later.")
         nonce, ciphertext = sealed.sealed[:_NONCE_BYTES], sealed.sealed[_NONCE_BYTES:]
         identity = _identity(sealed.vault_key_id, client_card_id, consumer_id)
-        return CardData(*json.loads(cipher.decrypt(nonce, ciphertext, identity)))
+        try:
+            return CardData(*json.loads(cipher.decrypt(nonce, ciphertext, identity)))
+        except InvalidTag:
+            raise SealBroken(f"the data of card {client_card_id} is not what was sealed for it") from None
 
 
 def _identity(*parts: str) -> bytes:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.merchant import write_config
+from tests.merchant import VAULT, write_config
 from tests.running import ANY_PORT, Program, running, service_arguments
 from tests.transports import OverGrpc, OverHttp, Transport
 
@@ -26,7 +26,7 @@ class Deployment:
         self.channel.close()
 
 
-def deploy(stack: ExitStack, kind: str, folder: Path, extra: str = "") -> Deployment:
+def deploy(stack: ExitStack, kind: str, folder: Path, extra: str = VAULT) -> Deployment:
     """Start a deployment of one of the kinds of `DEPLOYMENTS`."""
     config, store, log = write_config(folder / "sale.toml", extra), folder / "sale.db", folder / "service.log"
     if kind == "two processes":

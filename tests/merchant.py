@@ -22,6 +22,8 @@ class Provider(NamedTuple):
     endpoint_id: str
     control_key: str
     currency: str
+    more: str = ""
+    """More settings of it."""
 
 
 PROVIDERS = (
@@ -31,15 +33,19 @@ PROVIDERS = (
     Provider("Gumballpay", "44440", "C92B1275-8A75-5082-E9BA-8C81D13C4CAD", "JPY"),
 )
 SBC = PROVIDERS[0]
+RANDOM_SUM = Provider(
+    "Payneteasy", "55550", "6F1D0A52-3C5B-4D0E-8A43-0D6C7E1B2F90", "SEK", "random_sum_centis = {min = 100, max = 999}\n"
+)
+VAULT = '[vault]\nkeys = [{id = "2026", key = "' + "0f" * 32 + '"}]\n'
 MAX_CENTIS = 9_007_199_254_740_993
 
 
-def write_config(path: Path, extra: str = "", providers: Iterable[Provider] = PROVIDERS) -> Path:
+def write_config(path: Path, extra: str = "", providers: Iterable[Provider] = (*PROVIDERS, RANDOM_SUM)) -> Path:
     """Write the merchant's settings, and more in front of the endpoints."""
     tables = (
         f'[[endpoints]]\nid = "{provider.endpoint_id}"\nprovider = "{provider.name}"\n'
         f'control_keys = ["{provider.control_key}"]\ncurrencies = ["{provider.currency}"]\n'
-        f"max_centis = {MAX_CENTIS}\n"
+        f"max_centis = {MAX_CENTIS}\n{provider.more}"
         for provider in providers
     )
     path.write_text("\n".join([extra, *tables]))
@@ -73,6 +79,54 @@ def check_document(
         "consumer": {"device": {"serialNumber": serial_number}},
         "session": {"accessToken": access_token, **opened["session"], "token": token},
     }
+
+
+def with_card(document: dict[str, Any], client_card_id: str) -> dict[str, Any]:
+    """Return a check that pays with a saved card."""
+    return with_member(document, "sourceOfFunds.reference.clientCardId", client_card_id)
+
+
+def notification_document(
+    access_token: str,
+    token: str = SESSION_TOKEN,
+    server_card_id: str = "77000001",
+    serial_number: str = SERIAL_NUMBER,
+    unique_reference_card_id: int = 2**53 + 1,
+) -> dict[str, Any]:
+    """Return what the payment gateway sends when it has given the card an id: every documented member."""
+    return {
+        "consumer": {"device": {"serialNumber": serial_number}},
+        "session": {"accessToken": access_token, "token": token},
+        "sourceCard": {
+            "bin": 444455,
+            "reference": {"serverCardId": server_card_id, "uniqueReferenceCardId": unique_reference_card_id},
+        },
+    }
+
+
+def client_ids_document(access_token: str, serial_number: str = SERIAL_NUMBER) -> dict[str, Any]:
+    """Return what the app sends to learn which card was saved."""
+    return {"consumer": {"device": {"serialNumber": serial_number}}, "session": {"accessToken": access_token}}
+
+
+def callback_parameters(
+    invoice_id: str, status: str = "approved", control_key: str = SBC.control_key, **more: str
+) -> dict[str, str]:
+    """Return the parameters of a final-status callback, with the checksum that the contract asks for."""
+    parameters = {
+        "status": status,
+        "orderid": "5624444",
+        "client_orderid": invoice_id,
+        "merchant_order": invoice_id,
+        "type": "sale",
+        "amount": "10.42",
+        "descriptor": "ACME & sons",
+        "card-type": "VISA",
+        "last-four-digits": "1111",
+    }
+    parameters |= more
+    joined = parameters["status"] + parameters["orderid"] + parameters["client_orderid"] + control_key
+    return {"control": hashlib.sha1(joined.encode()).hexdigest(), **parameters}  # noqa: S324
 
 
 def with_member(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:

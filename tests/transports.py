@@ -7,12 +7,22 @@ import grpc
 import httpx2
 from connectingparty.sale.v1.access_token_service_pb2 import RequestAccessTokenRequest
 from connectingparty.sale.v1.access_token_service_pb2_grpc import AccessTokenServiceStub
+from connectingparty.sale.v1.card_service_pb2_grpc import CardServiceStub
 from connectingparty.sale.v1.error_reason_pb2 import ErrorReason
-from connectingparty.sale.v1.sale_service_pb2 import CheckSaleRequest, InitiateSaleRequest
+from connectingparty.sale.v1.sale_service_pb2 import (
+    CheckSaleRequest,
+    GetClientIdsRequest,
+    InitiateSaleRequest,
+    NotifyCardMappingRequest,
+    ReceiveCallbackRequest,
+)
 from connectingparty.sale.v1.sale_service_pb2_grpc import SaleServiceStub
 from google.protobuf import json_format
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_status import rpc_status
+
+CALLBACK_FIELDS = {"status", "orderid", "client_orderid", "type", "amount", "control"}
+"""What the contract names of a callback; the rest goes along as it is."""
 
 
 class Answer(NamedTuple):
@@ -37,6 +47,12 @@ class Transport(Protocol):
 
     def check(self, invoice_id: str, document: dict[str, Any]) -> Answer: ...
 
+    def notify(self, document: dict[str, Any]) -> Answer: ...
+
+    def client_ids(self, invoice_id: str, document: dict[str, Any]) -> Answer: ...
+
+    def callback(self, parameters: dict[str, str]) -> Answer: ...
+
 
 class OverHttp:
     """The app and the payment gateway."""
@@ -54,6 +70,15 @@ class OverHttp:
 
     def check(self, invoice_id: str, document: dict[str, Any]) -> Answer:
         return self._post(f"/sale/{invoice_id}/check", document, {})
+
+    def notify(self, document: dict[str, Any]) -> Answer:
+        return self._post("/sale/notification", document, {})
+
+    def client_ids(self, invoice_id: str, document: dict[str, Any]) -> Answer:
+        return self._post(f"/cardrefs/{invoice_id}/get-client-ids", document, {})
+
+    def callback(self, parameters: dict[str, str]) -> Answer:
+        return answer_of(self.client.get("/sale/callback", params=parameters))
 
     def _post(self, path: str, document: dict[str, Any], headers: dict[str, str]) -> Answer:
         # Escaped, so that lone surrogates can be sent too.
@@ -80,6 +105,7 @@ class OverGrpc:
     def __init__(self, channel: grpc.Channel) -> None:
         self.sales = SaleServiceStub(channel)
         self.access_tokens = AccessTokenServiceStub(channel)
+        self.cards = CardServiceStub(channel)
 
     def request_access_token(self) -> str:
         return self.access_tokens.RequestAccessToken(RequestAccessTokenRequest(), timeout=20).session.access_token
@@ -93,12 +119,32 @@ class OverGrpc:
         request = json_format.ParseDict({"invoiceId": invoice_id, **document}, CheckSaleRequest())
         return self._call(self.sales.CheckSale, request, [])
 
+    def notify(self, document: dict[str, Any]) -> Answer:
+        return self._call(self.sales.NotifyCardMapping, json_format.ParseDict(document, NotifyCardMappingRequest()), [])
+
+    def client_ids(self, invoice_id: str, document: dict[str, Any]) -> Answer:
+        request = json_format.ParseDict({"invoiceId": invoice_id, **document}, GetClientIdsRequest())
+        return self._call(self.sales.GetClientIds, request, [])
+
+    def callback(self, parameters: dict[str, str]) -> Answer:
+        request = ReceiveCallbackRequest()
+        for name, value in parameters.items():
+            if name in CALLBACK_FIELDS:
+                setattr(request, name, value)
+            else:
+                request.parameters.add(name=name, value=value)
+        return self._call(self.sales.ReceiveCallback, request, [])
+
     def _call(self, method: Any, request: Any, metadata: list[tuple[str, str]]) -> Answer:
         try:
             response = method(request, timeout=20, metadata=metadata)
         except grpc.RpcError as error:
             return error_answer(error)
-        return Answer(0, json_format.MessageToDict(response))
+        body = json_format.MessageToDict(response)
+        # protobuf's JSON writes 64-bit integers as strings; the contract's are numbers.
+        if "randomSumCentis" in body.get("transaction", {}):
+            body["transaction"]["randomSumCentis"] = int(body["transaction"]["randomSumCentis"])
+        return Answer(0, body)
 
 
 def error_answer(error: Any) -> Answer:

@@ -10,10 +10,11 @@ from gateway.program.cli import DISTRIBUTION, config_option, http_option, one_li
 from gateway.program.logs import configure_logs
 from gateway.program.settings import Address, bind, bound_address, load_settings
 from gateway.program.workers import supervise
+from service.program import maintenance
 from service.program.development import banner, with_development_defaults
 from service.program.serve import serve as serve_process
 from service.program.serve import serve_worker
-from service.program.settings import ServiceSettings, endpoints_of
+from service.program.settings import ServiceSettings, endpoints_of, vault_keys_of
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -30,7 +31,7 @@ def main() -> None:
 @http_option
 @click.option("--no-http", is_flag=True, help="Leave the JSON gateway out; run sale-gateway in front.")
 @click.option("--grpc", metavar="HOST:PORT", help="Where the gRPC port is.  [default: 127.0.0.1:50051]")
-@click.option("--store", metavar="URL", help="Where sessions are stored.  [default: sqlite:///var/sale.db]")
+@maintenance.store_option
 @workers_option
 @one_line_errors
 def serve(
@@ -44,8 +45,8 @@ def serve(
 ) -> None:
     """Serve the gRPC port and, in the same process, the JSON gateway.
 
-    SIGHUP reads the endpoints and their control keys again. Stops on SIGTERM or Ctrl-C once the requests that run are
-    answered. Exit code 0 is a clean stop, 2 a wrong option or setting.
+    SIGHUP reads the endpoints, their control keys and the vault keys again. Stops on SIGTERM or Ctrl-C once the
+    requests that run are answered. Exit code 0 is a clean stop, 2 a wrong option or setting.
     """
     flags: dict[str, Any] = {
         "http": {"listen": http},
@@ -57,6 +58,7 @@ def serve(
     if dev:
         settings = with_development_defaults(settings)
     endpoints_of(settings.endpoints)
+    vault_keys_of(settings.vault)
     configure_logs()
     bind(settings.grpc.listen, "grpc.listen").close()  # gRPC itself would tell in many lines, or share the port
     listener = None if no_http else bind(settings.http.listen, "http.listen")
@@ -81,3 +83,7 @@ def serve(
             on_ready=lambda: on_ready(grpc_address),
             grace_seconds=settings.shutdown_grace.total_seconds(),
         )
+
+
+for command in (maintenance.purge, maintenance.reencrypt_cards, maintenance.export):
+    main.add_command(command)

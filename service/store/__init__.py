@@ -20,7 +20,7 @@ from service.store.records import (
 __all__ = [
     "IdempotencyRecord",
     "IdentifierTaken",
-    "PositionPurged",
+    "PositionUnknown",
     "Sale",
     "SaleChange",
     "SaleFilter",
@@ -35,8 +35,8 @@ class IdentifierTaken(Exception):
     """Another sale has this invoice id or nonce already. Nothing was stored."""
 
 
-class PositionPurged(Exception):
-    """Changes after this position were purged, so that they can't be read one by one any more."""
+class PositionUnknown(Exception):
+    """The changes after this position can't be read one by one: some were purged, or there was no change there."""
 
 
 class Store(Protocol):
@@ -66,13 +66,16 @@ class Store(Protocol):
     async def find_sales_by_session_token(self, session_token: str) -> Sequence[Sale]:
         """Return the sales that this session token is bound to, the one that was initiated last first."""
 
-    async def list_sales(self, filter: SaleFilter, before: str | None, limit: int) -> Sequence[Sale]:
-        """Return sales by descending invoice id, that is the latest first.
+    async def list_sales(
+        self, filter: SaleFilter, beyond: str | None, limit: int, *, oldest_first: bool = False
+    ) -> Sequence[Sale]:
+        """Return sales in the order of their invoice ids, that is of time.
 
         Args:
             filter: which ones.
-            before: only those with a smaller invoice id.
+            beyond: only those that come after the one with this invoice id.
             limit: how many at most.
+            oldest_first: whether the oldest come first; otherwise the latest do.
         """
 
     async def count_sales(self, filter: SaleFilter) -> int:
@@ -124,7 +127,7 @@ class Store(Protocol):
             limit: how many at most.
 
         Raises:
-            PositionPurged: changes after it were purged; never for 0.
+            PositionUnknown: changes after it were purged, or no change has got as far; never for 0.
         """
 
     async def position_before(self, moment: datetime) -> int:

@@ -66,9 +66,11 @@ class SqliteStore:
         """See `service.store.Store`."""
         return self._read(sales.find_sales_by_session_token, session_token)
 
-    async def list_sales(self, filter: SaleFilter, before: str | None, limit: int) -> Sequence[Sale]:
+    async def list_sales(
+        self, filter: SaleFilter, beyond: str | None, limit: int, *, oldest_first: bool = False
+    ) -> Sequence[Sale]:
         """See `service.store.Store`."""
-        return self._read(sales.list_sales, filter, before, limit)
+        return self._read(sales.list_sales, filter, beyond, limit, oldest_first=oldest_first)
 
     async def count_sales(self, filter: SaleFilter) -> int:
         """See `service.store.Store`."""

@@ -8,7 +8,7 @@ import apsw
 
 from service.identifiers import first_uuid, microseconds
 from service.sale_states import FINAL, SaleState, legal_moves_of
-from service.store import IdentifierTaken, PositionPurged
+from service.store import IdentifierTaken, PositionUnknown
 from service.store.records import IdempotencyRecord, Sale, SaleChange, SaleFilter, StatusReport
 from service.store.sqlite.idempotency_records import find_record, put_record
 from service.store.sqlite.tables import (
@@ -31,7 +31,7 @@ _INSERT_CHANGE = (
     f" SELECT invoice_id, {', '.join(CHANGING)} FROM sales WHERE invoice_id = ?"
 )
 _SELECT_CHANGES_AFTER = f"{SELECT_CHANGES} WHERE change.position > ? ORDER BY change.position LIMIT ?"
-_SELECT_PURGED_POSITION = "SELECT position FROM purged_changes"
+_SELECT_POSITIONS = "SELECT position, (SELECT coalesce(max(position), 0) FROM sale_changes) FROM purged_changes"
 _SELECT_POSITION_BEFORE = "SELECT position FROM sale_changes WHERE update_time < ? ORDER BY position DESC LIMIT 1"
 _INSERT_REPORT = f"{STATUS_REPORTS.insert} ON CONFLICT DO NOTHING RETURNING 1"
 _DELETE_REPORT = "DELETE FROM status_reports WHERE invoice_id = ? AND type = ? AND status = ? AND orderid = ?"
@@ -86,16 +86,19 @@ def find_sales_by_session_token(connection: apsw.Connection, session_token: str)
     return [SALES.record(row) for row in connection.execute(_SELECT_BY_SESSION_TOKEN, (session_token,))]
 
 
-def list_sales(connection: apsw.Connection, filter: SaleFilter, before: str | None, limit: int) -> Sequence[Sale]:
+def list_sales(
+    connection: apsw.Connection, filter: SaleFilter, beyond: str | None, limit: int, *, oldest_first: bool
+) -> Sequence[Sale]:
     """See `service.store.Store`."""
-    condition, bindings = _condition(filter, before)
-    rows = connection.execute(f"{SALES.select}{condition} ORDER BY invoice_id DESC LIMIT ?", (*bindings, limit))
+    comparison, order = (">", "ASC") if oldest_first else ("<", "DESC")
+    condition, bindings = _condition(filter, (comparison, beyond))
+    rows = connection.execute(f"{SALES.select}{condition} ORDER BY invoice_id {order} LIMIT ?", (*bindings, limit))
     return [SALES.record(row) for row in rows]
 
 
 def count_sales(connection: apsw.Connection, filter: SaleFilter) -> int:
     """See `service.store.Store`."""
-    condition, bindings = _condition(filter, None)
+    condition, bindings = _condition(filter)
     count: int = connection.execute(f"SELECT count(*) FROM sales{condition}", bindings).get
     return count
 
@@ -168,10 +171,10 @@ def count_random_sum_answer(connection: apsw.Connection, invoice_id: str, *, fai
 def list_changes(connection: apsw.Connection, after: int, limit: int) -> Sequence[SaleChange]:
     """See `service.store.Store`."""
     with connection:  # both are read from one state of the database
-        purged: int = connection.execute(_SELECT_PURGED_POSITION).get
+        purged, last = connection.execute(_SELECT_POSITIONS).get
         rows = connection.execute(_SELECT_CHANGES_AFTER, (after, limit)).fetchall()
-    if 0 < after < purged:
-        raise PositionPurged
+    if after and not purged <= after <= last:
+        raise PositionUnknown
     return [change_of(row) for row in rows]
 
 
@@ -205,7 +208,8 @@ def purge_sales(connection: apsw.Connection, updated_before: datetime, limit: in
     return purged
 
 
-def _condition(filter: SaleFilter, before: str | None) -> tuple[str, tuple[str, ...]]:
+def _condition(filter: SaleFilter, *bounds: tuple[str, str | None]) -> tuple[str, tuple[str, ...]]:
+    """Return the condition that the filter, and comparisons of the invoice id with bounds, make, and its bindings."""
     # The rarest of the columns leads through its index; a + keeps the others from being chosen instead.
     conditions: list[str] = []
     bindings: list[str] = []
@@ -219,12 +223,11 @@ def _condition(filter: SaleFilter, before: str | None) -> tuple[str, tuple[str, 
         if value is not None:
             conditions.append(f"{'+' if conditions else ''}{name} = ?")
             bindings.append(value)
-    bounds = (
+    times = (
         (">=", None if filter.start_time is None else first_uuid(filter.start_time)),
         ("<", None if filter.end_time is None else first_uuid(filter.end_time)),
-        ("<", before),
     )
-    for comparison, bound in bounds:
+    for comparison, bound in (*times, *bounds):
         if bound is not None:
             conditions.append(f"invoice_id {comparison} ?")
             bindings.append(bound)

@@ -15,7 +15,7 @@ from service.sale_states import SaleState
 from service.store import (
     IdempotencyRecord,
     IdentifierTaken,
-    PositionPurged,
+    PositionUnknown,
     Sale,
     SaleChange,
     SaleFilter,
@@ -239,6 +239,11 @@ async def test_sales_are_listed_by_whatever_holds_of_them_the_latest_first(
         before = page[-1].invoice_id
 
     assert listed == [sales[number].invoice_id for number in expected]
+    oldest_first = await store.list_sales(filter, None, 10, oldest_first=True)
+    assert [sale.invoice_id for sale in oldest_first] == listed[::-1]
+    if listed:
+        rest = await store.list_sales(filter, listed[-1], 10, oldest_first=True)
+        assert [sale.invoice_id for sale in rest] == listed[-2::-1]
     assert await store.count_sales(filter) == len(expected)
 
 
@@ -624,8 +629,10 @@ async def test_a_reader_that_is_behind_what_was_purged_is_told(store: Store) -> 
     last = (await store.list_changes(0, 10))[-1]
     await store.purge_sales(NOW + timedelta(days=1), 10)
 
-    with pytest.raises(PositionPurged):
+    with pytest.raises(PositionUnknown):
         await store.list_changes(first.position, 10)
+    with pytest.raises(PositionUnknown):
+        await store.list_changes(last.position + 1, 10)
     assert list(await store.list_changes(last.position, 10)) == []
     assert list(await store.list_changes(0, 10)) == []
     # No position is given a second time.

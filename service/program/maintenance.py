@@ -1,0 +1,145 @@
+"""The commands beside `serve`: they work on the store, also while servers run on it."""
+
+import asyncio
+import os
+import secrets
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO, TypeVar
+
+import click
+
+from gateway.program.cli import config_option, one_line_errors
+from gateway.program.settings import ConfigurationError, load_settings
+from service.cards import Cards
+from service.errors import SaleError
+from service.housekeeping import Housekeeping
+from service.identifiers import utc_now
+from service.program.domain import open_store
+from service.program.export import Format, export_sales
+from service.program.settings import ServiceSettings, vault_keys_of
+from service.store import SaleFilter, Store
+from service.vault import Vault
+
+ResultT = TypeVar("ResultT")
+
+_TIMES = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"])
+
+store_option = click.option(
+    "--store", metavar="URL", help="Where everything is stored.  [default: sqlite:///var/sale.db]"
+)
+
+
+@click.command()
+@config_option
+@store_option
+@one_line_errors
+def purge(config: Path | None, store: str | None) -> None:
+    """Expire sessions and remove what has expired, as `serve` does by itself.
+
+    That is: access tokens and idempotency keys; and final sales, where housekeeping.retention is set.
+    """
+    settings = _settings(config, store)
+
+    async def run(store: Store) -> None:
+        housekeeping = Housekeeping(store, clock=utc_now, retention=settings.housekeeping.retention)
+        for name, count in (await housekeeping.run()).items():
+            click.echo(f"{name} {count}")
+
+    _with_store(settings, run)
+
+
+@click.command("reencrypt-cards")
+@config_option
+@store_option
+@one_line_errors
+def reencrypt_cards(config: Path | None, store: str | None) -> None:
+    """Encrypt card data under the first vault key that is encrypted under another one.
+
+    Afterwards the others can be removed from vault.keys. Servers that run need the first key before (kill -HUP).
+    """
+    settings = _settings(config, store)
+    vault = Vault(vault_keys_of(settings.vault), secrets.token_bytes)
+
+    async def run(store: Store) -> None:
+        cards = Cards(store, vault, clock=utc_now, randomness=secrets.token_bytes)
+        count, broken = await cards.reencrypt()
+        click.echo(f"reencrypted_cards {count}")
+        if broken:
+            raise click.ClickException(f"left as they are, for they were tampered with: {', '.join(broken)}")
+
+    _with_store(settings, run)
+
+
+@click.command()
+@config_option
+@store_option
+@click.option("--since", type=_TIMES, metavar="TIME", help="Only sales initiated then or later; UTC unless it says.")
+@click.option("--until", type=_TIMES, metavar="TIME", help="Only sales initiated before.  [default: now]")
+@click.option("--format", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Instead of standard output.")
+@one_line_errors
+def export(
+    config: Path | None,
+    store: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    format: Format,
+    output: Path | None,
+) -> None:
+    """Write sales, the oldest first, as JSON lines or CSV. No card data and no secret is in it."""
+    settings = _settings(config, store)
+    filter = SaleFilter(start_time=_in_utc(since), end_time=_in_utc(until) or utc_now())
+
+    async def run(store: Store) -> None:
+        with ExitStack() as stack:
+            target = sys.stdout if output is None else stack.enter_context(_open_private(output))
+            progress = stack.enter_context(
+                click.progressbar(
+                    length=await store.count_sales(filter),
+                    label="Exporting",
+                    file=sys.stderr,
+                    hidden=not sys.stderr.isatty(),
+                )
+            )
+            await export_sales(store, filter, format, target, progress.update)
+
+    _with_store(settings, run)
+
+
+def _settings(config: Path | None, store: str | None) -> ServiceSettings:
+    return load_settings(ServiceSettings, config, {"store": {"url": store}})
+
+
+def _with_store(settings: ServiceSettings, run: Callable[[Store], Awaitable[ResultT]]) -> ResultT:
+    if not settings.store.path.exists():
+        raise ConfigurationError(f"store.url: there is no file {settings.store.path}")
+
+    async def with_store() -> ResultT:
+        store = open_store(settings.store.path)
+        try:
+            return await run(store)
+        finally:
+            await store.close()
+
+    try:
+        return asyncio.run(with_store())
+    except SaleError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _in_utc(moment: datetime | None) -> datetime | None:
+    if moment is None:
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _open_private(path: Path) -> TextIO:
+    # Who paid what is for nobody else to read.
+    try:
+        return os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", newline="")
+    except OSError as error:
+        raise ConfigurationError(f"--output: {error.strerror}") from None
