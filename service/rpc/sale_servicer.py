@@ -206,15 +206,23 @@ class SaleServicer(SaleServiceServicer):
         async with aclosing(self._domain.reader.watch(await self._position(request))) as changes:
             async for change in changes:
                 response = WatchSalesResponse(cursor=cursor_of(change.position), sale=sale_message(change.sale))
-                try:
-                    # Returns when the transport has taken it: a reader that takes nothing holds up no more than this.
-                    async with asyncio.timeout(self._watch_patience.total_seconds()):
-                        await context.write(response)
-                except TimeoutError:
-                    raise SaleError(
-                        ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED,
-                        "The reader took no change for too long; resume from the last cursor.",
-                    ) from None
+                await self._write(response, context)
+
+    async def _write(self, response: WatchSalesResponse, context: Context) -> None:
+        # Returns when the transport has taken it: what a reader leaves lying is never more than its window and a batch.
+        patience = self._watch_patience.total_seconds()
+        try:
+            async with asyncio.timeout(patience):
+                await context.write(response)
+        except TimeoutError:
+            # The status has to wait for the reader like any answer before it. The call does not: it ends here, and the
+            # reader finds the status when it reads on.
+            if (call := asyncio.current_task()) is not None:
+                asyncio.get_running_loop().call_later(patience, call.cancel)
+            raise SaleError(
+                ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED,
+                "The reader took no change for too long; resume from the last cursor.",
+            ) from None
 
     async def _position(self, request: WatchSalesRequest) -> int:
         if request.HasField("cursor"):
