@@ -170,13 +170,20 @@ class Cards:
             after = cards[-1].client_card_id
             for card in cards:
                 try:
-                    data = self._open(card)
+                    count += await self._reencrypt(card)
                 except SealBroken:
                     broken.append(card.client_card_id)
-                    continue
-                # One that is replaced or deleted meanwhile needs nothing any more.
-                count += data is not None and await self._store.replace_card(self._sealed(card, data), card)
         return count, broken
+
+    async def _reencrypt(self, card: StoredCard) -> bool:
+        known: StoredCard | None = card
+        while known is not None and known.vault_key_id != self._vault.sealing_key_id:
+            if (data := self._open(known)) is None:
+                break
+            if await self._store.replace_card(self._sealed(known, data), known):
+                return True
+            known = await self._store.find_card(card.consumer_id, card.client_card_id)  # it has changed meanwhile
+        return False
 
     def _open(self, card: StoredCard) -> CardData | None:
         if card.vault_key_id is None or card.sealed is None:

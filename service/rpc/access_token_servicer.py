@@ -16,7 +16,7 @@ from connectingparty.sale.v1.access_token_service_pb2 import (
 from connectingparty.sale.v1.access_token_service_pb2_grpc import AccessTokenServiceServicer
 
 from service.access_tokens import AccessTokens, Binding
-from service.rpc.messages import optional, timestamp
+from service.rpc.messages import optional, period, timestamp
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -43,7 +43,7 @@ class AccessTokenServicer(AccessTokenServiceServicer):
                 email=optional(request, "email"),
                 serial_number=optional(request, "serial_number"),
             ),
-            request.ttl.ToTimedelta() if request.HasField("ttl") else None,
+            period(request, "ttl"),
         )
         return IssueAccessTokenResponse(access_token=token, expire_time=timestamp(expire_time))
 

@@ -3,7 +3,9 @@
 from typing import Any
 
 import protovalidate
+from buf.validate import validate_pb2
 from connectingparty.sale.v1.sale_service_pb2 import InitiateSaleRequest
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
@@ -31,20 +33,20 @@ def find_violations(message: Message) -> list[FieldViolation]:
     violations: dict[str, str] = {}
     for found in protovalidate.collect_violations(message):
         path, field = _locate(message, found)
-        if found.proto.rule_id == "required" and isinstance(field, Message):
-            inside = [(f"{path}.{inner.field}", inner.description) for inner in find_violations(field)]
-        else:
-            inside = []
-        for name, words in inside or [(path, _WORDS.get(found.proto.rule_id, found.proto.message))]:
+        inside: list[tuple[str, str]] = []
+        if found.proto.rule_id == "required" and field is not None and field.message_type is not None:
+            absent = GetMessageClass(field.message_type)()
+            inside = [(f"{path}.{inner.field}", inner.description) for inner in find_violations(absent)]
+        for name, words in inside or [(path, _words(found, field))]:
             violations.setdefault(name, words)
     if isinstance(message, InitiateSaleRequest):
         _check_currency(message, violations)
     return [FieldViolation(path, words) for path, words in violations.items()]
 
 
-def _locate(message: Message, violation: protovalidate.Violation) -> tuple[str, object]:
-    """Return the JSON path of the field that a violation is about, and an empty message if it is of a message type."""
-    path = ""
+def _locate(message: Message, violation: protovalidate.Violation) -> tuple[str, FieldDescriptor | None]:
+    """Return the JSON path of the field that a violation is about, and the field."""
+    path, field = "", None
     descriptor: Any = message.DESCRIPTOR  # its stub names two classes that are one
     for element in violation.proto.field.elements if violation.proto.field else ():
         field = descriptor.fields_by_name[element.field_name]
@@ -52,7 +54,15 @@ def _locate(message: Message, violation: protovalidate.Violation) -> tuple[str, 
         if element.subscript is not None and element.subscript.field == "index":
             path += f"[{element.subscript.value}]"
         descriptor = field.message_type
-    return path[1:], GetMessageClass(descriptor)() if descriptor is not None else None
+    return path[1:], field
+
+
+def _words(violation: protovalidate.Violation, field: FieldDescriptor | None) -> str:
+    if field is not None and field.enum_type is not None:
+        allowed = getattr(field.GetOptions().Extensions[validate_pb2.field].enum, "in")
+        names = [value.name for value in field.enum_type.values if not allowed or value.number in allowed]
+        return f"must be one of {', '.join(names)}"
+    return _WORDS.get(violation.proto.rule_id, violation.proto.message)
 
 
 def _check_currency(request: InitiateSaleRequest, violations: dict[str, str]) -> None:

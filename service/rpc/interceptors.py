@@ -60,6 +60,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor, ABC):
             return self._absent and self._wrap(method, self._absent)
         if handler.request_streaming:
             return handler
+        if (
+            handler.request_deserializer is None
+        ):  # only where there is no such rpc; its name is the caller's, not to keep
+            return self._wrap(method, handler)
         self._wrapped[method] = self._wrap(method, handler)
         return self._wrapped[method]
 

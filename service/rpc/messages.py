@@ -1,6 +1,6 @@
 """Records of the store as messages of the proto, and the other way round."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectingparty.sale.v1.card_service_pb2 import Card
@@ -8,6 +8,7 @@ from connectingparty.sale.v1.sale_pb2 import Location, QueryParameter, Sale, Sta
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from service.errors import FieldViolation, SaleError
 from service.store import records
 
 CONTROL = "control"
@@ -22,8 +23,36 @@ def timestamp(moment: datetime) -> Timestamp:
 
 
 def moment(message: Message, field: str) -> datetime | None:
-    """Return a Timestamp field as an aware datetime in UTC; None if it is not set."""
-    return getattr(message, field).ToDatetime(UTC) if message.HasField(field) else None
+    """Return a Timestamp field as an aware datetime in UTC; None if it is not set.
+
+    Raises:
+        SaleError: `ERROR_REASON_INVALID_FIELD`, its nanoseconds are no part of a second.
+    """
+    if not message.HasField(field):
+        return None
+    _require_part_of_second(message, field)
+    value: datetime = getattr(message, field).ToDatetime(UTC)
+    return value
+
+
+def period(message: Message, field: str) -> timedelta | None:
+    """Return a Duration field; None if it is not set.
+
+    Raises:
+        SaleError: `ERROR_REASON_INVALID_FIELD`, its nanoseconds are no part of a second.
+    """
+    if not message.HasField(field):
+        return None
+    _require_part_of_second(message, field)
+    value: timedelta = getattr(message, field).ToTimedelta()
+    return value
+
+
+def _require_part_of_second(message: Message, field: str) -> None:
+    # The bounds of the proto compare seconds and nanoseconds, and let these be any number.
+    if not 0 <= getattr(message, field).nanos < 1_000_000_000:
+        name = message.DESCRIPTOR.fields_by_name[field].json_name
+        raise SaleError.invalid_fields([FieldViolation(name, "must have nanos from 0 to 999999999")])
 
 
 def optional(message: Message, field: str) -> Any:

@@ -206,14 +206,18 @@ class SaleServicer(SaleServiceServicer):
         async with aclosing(self._domain.reader.watch(await self._position(request))) as changes:
             async for change in changes:
                 response = WatchSalesResponse(cursor=cursor_of(change.position), sale=sale_message(change.sale))
-                await self._write(response, context)
+                if not await self._write(response, context):
+                    return
 
-    async def _write(self, response: WatchSalesResponse, context: Context) -> None:
+    async def _write(self, response: WatchSalesResponse, context: Context) -> bool:
+        """Send an answer; return whether the reader is still there."""
         # Returns when the transport has taken it: what a reader leaves lying is never more than its window and a batch.
         patience = self._watch_patience.total_seconds()
         try:
             async with asyncio.timeout(patience):
                 await context.write(response)
+        except grpc.aio.InternalError:  # how grpc.aio tells that the reader has gone
+            return False
         except TimeoutError:
             # The status has to wait for the reader like any answer before it. The call does not: it ends here, and the
             # reader finds the status when it reads on.
@@ -223,6 +227,7 @@ class SaleServicer(SaleServiceServicer):
                 ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED,
                 "The reader took no change for too long; resume from the last cursor.",
             ) from None
+        return True
 
     async def _position(self, request: WatchSalesRequest) -> int:
         if request.HasField("cursor"):

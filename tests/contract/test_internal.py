@@ -18,6 +18,7 @@ from connectingparty.sale.v1.sale_service_pb2 import (
     ReportSaleStatusRequest,
     VerifyRandomSumRequest,
 )
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.conftest import Deployment
@@ -138,6 +139,8 @@ def test_a_page_token_is_of_its_own_list_only(deployment: Deployment) -> None:
         (ListSalesRequest(start_time=Timestamp(seconds=-1)), "startTime"),
         (ListSalesRequest(end_time=Timestamp(seconds=2**60)), "endTime"),
         (ListSalesRequest(consumer_id=""), "consumerId"),
+        (ListSalesRequest(start_time=Timestamp(seconds=5, nanos=10**9)), "startTime"),
+        (ListSalesRequest(end_time=Timestamp(seconds=5, nanos=-1)), "endTime"),
     ],
 )
 def test_a_list_names_a_faulty_field(deployment: Deployment, request_: ListSalesRequest, path: str) -> None:
@@ -210,6 +213,10 @@ def test_the_tokens_of_a_consumer_are_revoked(deployment: Deployment, transport:
         ({"email": "nobody"}, "email"),
         ({"serial_number": "x" * 51}, "serialNumber"),
         ({"endpoint_id": "99999"}, "endpointId"),
+        ({"ttl": Duration()}, "ttl"),
+        ({"ttl": Duration(nanos=999)}, "ttl"),
+        ({"ttl": Duration(seconds=5, nanos=10**9)}, "ttl"),
+        ({"ttl": Duration(seconds=367 * 86400)}, "ttl"),
     ],
 )
 def test_a_token_is_not_issued_for_what_can_not_be(deployment: Deployment, named: dict[str, Any], path: str) -> None:

@@ -28,7 +28,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n2connectingparty/sale/v1/access_token_service.proto\x12\x17\x63onnectingparty.sale.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x1b\n\x19RequestAccessTokenRequest\"\x8b\x01\n\x1aRequestAccessTokenResponse\x12L\n\x07session\x18\x01 \x01(\x0b\x32;.connectingparty.sale.v1.RequestAccessTokenResponse.Session\x1a\x1f\n\x07Session\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\"\x86\x03\n\x17IssueAccessTokenRequest\x12\'\n\x0b\x65ndpoint_id\x18\x01 \x01(\tB\r\xbaH\nr\x08\x10\x01\x18@\xba\x01\x01\x00H\x00\x88\x01\x01\x12\x37\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0f\xbaH\x0c\xaa\x01\t\"\x05\x08\x80\x8a\x8a\x0f*\x00\x12~\n\x0b\x63onsumer_id\x18\x03 \x01(\tBd\xbaHar\x08\x10\x01\x18@\xba\x01\x01\x00\xba\x01T\n\x18\x63onsumer_id.not_a_device\x12\x1bmust not begin with device:\x1a\x1b!this.startsWith(\'device:\')H\x01\x88\x01\x01\x12\"\n\x05\x65mail\x18\x04 \x01(\tB\x0e\xbaH\x0br\t\x18\xfe\x01`\x01\xba\x01\x01\x00H\x02\x88\x01\x01\x12)\n\rserial_number\x18\x05 \x01(\tB\r\xbaH\nr\x08\x10\x01\x18\x32\xba\x01\x01\x00H\x03\x88\x01\x01\x42\x0e\n\x0c_endpoint_idB\x0e\n\x0c_consumer_idB\x08\n\x06_emailB\x10\n\x0e_serial_number\"a\n\x18IssueAccessTokenResponse\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"C\n\x18RevokeAccessTokenRequest\x12\'\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x11\xbaH\x0er\t\x10 \x18\x80\x01\xba\x01\x01\x00\xc8\x01\x01\"\x1b\n\x19RevokeAccessTokenResponse\"D\n\x1bRevokeConsumerTokensRequest\x12%\n\x0b\x63onsumer_id\x18\x01 \x01(\tB\x10\xbaH\rr\x08\x10\x01\x18@\xba\x01\x01\x00\xc8\x01\x01\"5\n\x1cRevokeConsumerTokensResponse\x12\x15\n\rrevoked_count\x18\x01 \x01(\x05\x32\xb3\x04\n\x12\x41\x63\x63\x65ssTokenService\x12\xa1\x01\n\x12RequestAccessToken\x12\x32.connectingparty.sale.v1.RequestAccessTokenRequest\x1a\x33.connectingparty.sale.v1.RequestAccessTokenResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/auth/request-access-token\x12w\n\x10IssueAccessToken\x12\x30.connectingparty.sale.v1.IssueAccessTokenRequest\x1a\x31.connectingparty.sale.v1.IssueAccessTokenResponse\x12z\n\x11RevokeAccessToken\x12\x31.connectingparty.sale.v1.RevokeAccessTokenRequest\x1a\x32.connectingparty.sale.v1.RevokeAccessTokenResponse\x12\x83\x01\n\x14RevokeConsumerTokens\x12\x34.connectingparty.sale.v1.RevokeConsumerTokensRequest\x1a\x35.connectingparty.sale.v1.RevokeConsumerTokensResponseB;\n\x17\x63onnectingparty.sale.v1P\x01Z\x1e\x63onnectingparty/sale/v1;salev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n2connectingparty/sale/v1/access_token_service.proto\x12\x17\x63onnectingparty.sale.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x1b\n\x19RequestAccessTokenRequest\"\x8b\x01\n\x1aRequestAccessTokenResponse\x12L\n\x07session\x18\x01 \x01(\x0b\x32;.connectingparty.sale.v1.RequestAccessTokenResponse.Session\x1a\x1f\n\x07Session\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\"\x89\x03\n\x17IssueAccessTokenRequest\x12\'\n\x0b\x65ndpoint_id\x18\x01 \x01(\tB\r\xbaH\nr\x08\x10\x01\x18@\xba\x01\x01\x00H\x00\x88\x01\x01\x12:\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\x0c\"\x05\x08\x80\x8a\x8a\x0f\x32\x03\x10\xe8\x07\x12~\n\x0b\x63onsumer_id\x18\x03 \x01(\tBd\xbaHar\x08\x10\x01\x18@\xba\x01\x01\x00\xba\x01T\n\x18\x63onsumer_id.not_a_device\x12\x1bmust not begin with device:\x1a\x1b!this.startsWith(\'device:\')H\x01\x88\x01\x01\x12\"\n\x05\x65mail\x18\x04 \x01(\tB\x0e\xbaH\x0br\t\x18\xfe\x01`\x01\xba\x01\x01\x00H\x02\x88\x01\x01\x12)\n\rserial_number\x18\x05 \x01(\tB\r\xbaH\nr\x08\x10\x01\x18\x32\xba\x01\x01\x00H\x03\x88\x01\x01\x42\x0e\n\x0c_endpoint_idB\x0e\n\x0c_consumer_idB\x08\n\x06_emailB\x10\n\x0e_serial_number\"a\n\x18IssueAccessTokenResponse\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"C\n\x18RevokeAccessTokenRequest\x12\'\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x11\xbaH\x0er\t\x10 \x18\x80\x01\xba\x01\x01\x00\xc8\x01\x01\"\x1b\n\x19RevokeAccessTokenResponse\"D\n\x1bRevokeConsumerTokensRequest\x12%\n\x0b\x63onsumer_id\x18\x01 \x01(\tB\x10\xbaH\rr\x08\x10\x01\x18@\xba\x01\x01\x00\xc8\x01\x01\"5\n\x1cRevokeConsumerTokensResponse\x12\x15\n\rrevoked_count\x18\x01 \x01(\x05\x32\xb3\x04\n\x12\x41\x63\x63\x65ssTokenService\x12\xa1\x01\n\x12RequestAccessToken\x12\x32.connectingparty.sale.v1.RequestAccessTokenRequest\x1a\x33.connectingparty.sale.v1.RequestAccessTokenResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/auth/request-access-token\x12w\n\x10IssueAccessToken\x12\x30.connectingparty.sale.v1.IssueAccessTokenRequest\x1a\x31.connectingparty.sale.v1.IssueAccessTokenResponse\x12z\n\x11RevokeAccessToken\x12\x31.connectingparty.sale.v1.RevokeAccessTokenRequest\x1a\x32.connectingparty.sale.v1.RevokeAccessTokenResponse\x12\x83\x01\n\x14RevokeConsumerTokens\x12\x34.connectingparty.sale.v1.RevokeConsumerTokensRequest\x1a\x35.connectingparty.sale.v1.RevokeConsumerTokensResponseB;\n\x17\x63onnectingparty.sale.v1P\x01Z\x1e\x63onnectingparty/sale/v1;salev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,7 +39,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ISSUEACCESSTOKENREQUEST'].fields_by_name['endpoint_id']._loaded_options = None
   _globals['_ISSUEACCESSTOKENREQUEST'].fields_by_name['endpoint_id']._serialized_options = b'\272H\nr\010\020\001\030@\272\001\001\000'
   _globals['_ISSUEACCESSTOKENREQUEST'].fields_by_name['ttl']._loaded_options = None
-  _globals['_ISSUEACCESSTOKENREQUEST'].fields_by_name['ttl']._serialized_options = b'\272H\014\252\001\t\"\005\010\200\212\212\017*\000'
+  _globals['_ISSUEACCESSTOKENREQUEST'].fields_by_name['ttl']._serialized_options = b'\272H\017\252\001\014\"\005\010\200\212\212\0172\003\020\350\007'
   _globals['_ISSUEACCESSTOKENREQUEST'].fields_by_name['consumer_id']._loaded_options = None
   _globals['_ISSUEACCESSTOKENREQUEST'].fields_by_name['consumer_id']._serialized_options = b'\272Har\010\020\001\030@\272\001\001\000\272\001T\n\030consumer_id.not_a_device\022\033must not begin with device:\032\033!this.startsWith(\'device:\')'
   _globals['_ISSUEACCESSTOKENREQUEST'].fields_by_name['email']._loaded_options = None
@@ -59,17 +59,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REQUESTACCESSTOKENRESPONSE_SESSION']._serialized_start=341
   _globals['_REQUESTACCESSTOKENRESPONSE_SESSION']._serialized_end=372
   _globals['_ISSUEACCESSTOKENREQUEST']._serialized_start=375
-  _globals['_ISSUEACCESSTOKENREQUEST']._serialized_end=765
-  _globals['_ISSUEACCESSTOKENRESPONSE']._serialized_start=767
-  _globals['_ISSUEACCESSTOKENRESPONSE']._serialized_end=864
-  _globals['_REVOKEACCESSTOKENREQUEST']._serialized_start=866
-  _globals['_REVOKEACCESSTOKENREQUEST']._serialized_end=933
-  _globals['_REVOKEACCESSTOKENRESPONSE']._serialized_start=935
-  _globals['_REVOKEACCESSTOKENRESPONSE']._serialized_end=962
-  _globals['_REVOKECONSUMERTOKENSREQUEST']._serialized_start=964
-  _globals['_REVOKECONSUMERTOKENSREQUEST']._serialized_end=1032
-  _globals['_REVOKECONSUMERTOKENSRESPONSE']._serialized_start=1034
-  _globals['_REVOKECONSUMERTOKENSRESPONSE']._serialized_end=1087
-  _globals['_ACCESSTOKENSERVICE']._serialized_start=1090
-  _globals['_ACCESSTOKENSERVICE']._serialized_end=1653
+  _globals['_ISSUEACCESSTOKENREQUEST']._serialized_end=768
+  _globals['_ISSUEACCESSTOKENRESPONSE']._serialized_start=770
+  _globals['_ISSUEACCESSTOKENRESPONSE']._serialized_end=867
+  _globals['_REVOKEACCESSTOKENREQUEST']._serialized_start=869
+  _globals['_REVOKEACCESSTOKENREQUEST']._serialized_end=936
+  _globals['_REVOKEACCESSTOKENRESPONSE']._serialized_start=938
+  _globals['_REVOKEACCESSTOKENRESPONSE']._serialized_end=965
+  _globals['_REVOKECONSUMERTOKENSREQUEST']._serialized_start=967
+  _globals['_REVOKECONSUMERTOKENSREQUEST']._serialized_end=1035
+  _globals['_REVOKECONSUMERTOKENSRESPONSE']._serialized_start=1037
+  _globals['_REVOKECONSUMERTOKENSRESPONSE']._serialized_end=1090
+  _globals['_ACCESSTOKENSERVICE']._serialized_start=1093
+  _globals['_ACCESSTOKENSERVICE']._serialized_end=1656
 # @@protoc_insertion_point(module_scope)

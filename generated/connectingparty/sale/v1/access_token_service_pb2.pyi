@@ -105,7 +105,7 @@ class IssueAccessTokenRequest(_message.Message):
     """
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
-        """How long the token is valid, up to 366 days. Absent: `access_tokens.ttl` of the configuration."""
+        """How long the token is valid, from a microsecond to 366 days. Absent: `access_tokens.ttl` of the configuration."""
 
     def __init__(
         self,
