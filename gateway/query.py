@@ -17,7 +17,9 @@ from gateway.json_codec import TypeViolation, Violations
 
 MessageT = TypeVar("MessageT", bound=Message)
 
-MAX_PARAMETERS = 200
+MAX_BYTES = 16384
+"""How long a query may be: with every byte escaped it still fits a message of gRPC."""
+_MAX_PARAMETERS = 200
 
 
 class QueryCodec(Generic[MessageT]):
@@ -47,31 +49,48 @@ class QueryCodec(Generic[MessageT]):
         """Make a message of a query string.
 
         Args:
-            query: as it was received: percent-encoded, a plus for a space. Bytes that are no UTF-8 are kept
-                as escapes: a name in another encoding must not keep a callback from being stored.
+            query: as it was received: percent-encoded, a plus for a space. Bytes that are no UTF-8, and NUL where no
+                field is named, are kept as escapes: a name in another encoding must not keep a callback from being
+                stored.
 
         Returns:
-            The message, and every parameter of a field that is there twice; it is left out of the message.
+            The message, and every parameter of a field that is there twice with different values; it is left out of the
+            message.
 
         Raises:
-            GatewayError: `ERROR_REASON_MALFORMED_REQUEST`, there are too many parameters.
+            GatewayError: ERROR_REASON_BODY_TOO_LARGE, the query is too long; _MALFORMED_REQUEST, there are too many
+                parameters.
         """
-        try:
-            pairs = parse_qsl(
-                query.decode("latin-1"),
-                keep_blank_values=True,
-                errors="backslashreplace",
-                max_num_fields=MAX_PARAMETERS,
-            )
-        except ValueError:
-            raise GatewayError(
-                ErrorReason.ERROR_REASON_MALFORMED_REQUEST, f"The query has more than {MAX_PARAMETERS} parameters."
-            ) from None
-        named = [name for name, _ in pairs if name in self._fields]
-        repeated = sorted({name for name in named if named.count(name) > 1})
-        values: dict[str, Any] = {name: value for name, value in pairs if name in self._fields and name not in repeated}
+        pairs = _read_pairs(query)
+        values: dict[str, Any] = {}
+        violations = []
+        for name in sorted(self._fields):
+            sent = {value for key, value in pairs if key == name}
+            if len(sent) > 1:
+                violations.append(TypeViolation(name, "must be sent once"))
+            elif sent:
+                values[name] = sent.pop()
         if self._others is not None:
             values[self._others] = [
-                QueryParameter(name=name, value=value) for name, value in pairs if name not in self._fields
+                QueryParameter(name=_without_nul(name), value=_without_nul(value))
+                for name, value in pairs
+                if name not in self._fields
             ]
-        return self._message_class(**values), [TypeViolation(name, "must be sent once") for name in repeated]
+        return self._message_class(**values), violations
+
+
+def _read_pairs(query: bytes) -> list[tuple[str, str]]:
+    if len(query) > MAX_BYTES:
+        raise GatewayError(ErrorReason.ERROR_REASON_BODY_TOO_LARGE, f"The query is larger than {MAX_BYTES} bytes.")
+    try:
+        return parse_qsl(
+            query.decode("latin-1"), keep_blank_values=True, errors="backslashreplace", max_num_fields=_MAX_PARAMETERS
+        )
+    except ValueError:
+        raise GatewayError(
+            ErrorReason.ERROR_REASON_MALFORMED_REQUEST, f"The query has more than {_MAX_PARAMETERS} parameters."
+        ) from None
+
+
+def _without_nul(text: str) -> str:
+    return text.replace("\0", "\\x00")

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
-from connectingparty.sale.v1.error_reason_pb2 import ErrorReason
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc.error_details_pb2 import BadRequest
@@ -40,7 +39,7 @@ class Transcoder:
         route: the route.
         channel: to the service.
         deadline_seconds: how long a call may take.
-        max_body_bytes: how long a body, or a query, may be.
+        max_body_bytes: how long a body may be.
     """
 
     def __init__(
@@ -48,7 +47,7 @@ class Transcoder:
     ) -> None:
         request_class, response_class = GetMessageClass(route.rpc.input_type), GetMessageClass(route.rpc.output_type)
         self._route = route
-        self._read = (_body_reader if route.has_body else _query_reader)(request_class, max_body_bytes)
+        self._read = _body_reader(request_class, max_body_bytes) if route.has_body else _query_reader(request_class)
         self._response_codec: JsonCodec[Message] = JsonCodec(response_class)
         self._call: Any = channel.unary_unary(
             f"/{route.rpc.containing_service.full_name}/{route.rpc.name}",
@@ -102,14 +101,10 @@ def _body_reader(request_class: type[Message], max_body_bytes: int) -> Reader:
     return read
 
 
-def _query_reader(request_class: type[Message], max_query_bytes: int) -> Reader:
+def _query_reader(request_class: type[Message]) -> Reader:
     codec = QueryCodec(request_class)
 
     async def read(scope: Scope, receive: Receive) -> tuple[Message, Violations]:
-        if len(scope["query_string"]) > max_query_bytes:
-            raise GatewayError(
-                ErrorReason.ERROR_REASON_BODY_TOO_LARGE, f"The query is larger than {max_query_bytes} bytes."
-            )
         return codec.decode(scope["query_string"])
 
     return read

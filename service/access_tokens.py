@@ -143,19 +143,6 @@ class AccessTokens:
         consumer_id = token.consumer_id or DEVICE_PREFIX + serial_number
         return Authentication(token_hash, consumer_id, token.endpoint_id, token.email)
 
-    async def require_not_revoked(self, access_token: str) -> None:
-        """Refuse a token that was revoked. One that has expired, or that another login made, passes.
-
-        Args:
-            access_token: one that is known to be a sale's.
-
-        Raises:
-            SaleError: `ERROR_REASON_ACCESS_TOKEN_INVALID`.
-        """
-        token = await self._store.find_access_token(hash_access_token(access_token))
-        if token is not None and token.revoke_time is not None:
-            raise SaleError(ErrorReason.ERROR_REASON_ACCESS_TOKEN_INVALID)
-
     async def revoke(self, access_token: str) -> None:
         """Let a token count no longer. One that is unknown or already revoked is no error (as in RFC 7009)."""
         await self._store.revoke_access_token(hash_access_token(access_token), self._clock())

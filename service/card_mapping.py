@@ -75,14 +75,14 @@ class CardMapping:
             SaleError: ERROR_REASON_INVOICE_NOT_FOUND, no sale has this session token; _SESSION_MISMATCH, none of those
                 that have is of this device and access token; _SERVER_UNAVAILABLE.
         """
-        candidates = await self._store.find_sales_by_session_token(notification.session_token)
-        if not candidates:
-            raise SaleError(ErrorReason.ERROR_REASON_INVOICE_NOT_FOUND)
-        sale = next(
-            (sale for sale in candidates if _is_of(sale, notification.access_token, notification.serial_number)), None
+        sale = await self._store.find_sale_by_session(
+            notification.session_token, hash_access_token(notification.access_token), notification.serial_number
         )
         if sale is None:
-            raise SaleError(ErrorReason.ERROR_REASON_SESSION_MISMATCH)
+            known = await self._store.has_session_token(notification.session_token)
+            raise SaleError(
+                ErrorReason.ERROR_REASON_SESSION_MISMATCH if known else ErrorReason.ERROR_REASON_INVOICE_NOT_FOUND
+            )
         endpoint = self._endpoints.find(sale.endpoint_id)
         bind_to_log(sale, endpoint)
         if endpoint is None:
@@ -99,12 +99,13 @@ class CardMapping:
 
         Args:
             invoice_id: the sale's.
-            access_token: that it was initiated with; may have expired since.
+            access_token: that it was initiated with; it has to count still.
             serial_number: of the device that asks.
 
         Raises:
             SaleError: ERROR_REASON_INVOICE_NOT_FOUND; _SESSION_MISMATCH, it is another consumer's;
-                _ACCESS_TOKEN_INVALID, the token was revoked; _CLIENT_CARD_NOT_FOUND, no card is saved, or not any more.
+                _ACCESS_TOKEN_INVALID, the token has expired or was revoked; _CLIENT_CARD_NOT_FOUND, no card is saved,
+                or not any more.
         """
         sale = await self._store.find_sale(invoice_id)
         if sale is None:
@@ -112,7 +113,7 @@ class CardMapping:
         if not _is_of(sale, access_token, serial_number):
             raise SaleError(ErrorReason.ERROR_REASON_SESSION_MISMATCH)
         bind_to_log(sale, self._endpoints.find(sale.endpoint_id))
-        await self._access_tokens.require_not_revoked(access_token)
+        await self._access_tokens.authenticate(access_token, serial_number)
         card_id = sale.client_card_id
         if card_id is None or await self._store.find_card(sale.consumer_id, card_id) is None:
             raise SaleError(ErrorReason.ERROR_REASON_CLIENT_CARD_NOT_FOUND, "No card is saved with this sale.")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from service.access_tokens import DEVICE_PREFIX
 from service.errors import ErrorReason, FieldViolation, SaleError
 from service.identifiers import Clock, Randomness, new_client_card_id
 from service.pages import cut, page_of
@@ -100,11 +101,17 @@ class Cards:
             The card.
 
         Raises:
-            SaleError: ERROR_REASON_PATH_NOT_FOUND, the vault is off; _INVALID_FIELD, the number is none of a card;
+            SaleError: ERROR_REASON_PATH_NOT_FOUND, the vault is off; _INVALID_FIELD, the number is none of a card, or
+                    the consumer is a device;
                 _CLIENT_CARD_NOT_FOUND, this consumer has no such card in the vault.
         """
+        violations = []
+        if consumer_id.startswith(DEVICE_PREFIX):
+            violations.append(FieldViolation("consumerId", f"must not begin with {DEVICE_PREFIX}"))
         if not _passes_luhn(data.number):
-            raise SaleError.invalid_fields([FieldViolation("card.number", "must be right by the Luhn formula")])
+            violations.append(FieldViolation("card.number", "must be right by the Luhn formula"))
+        if violations:
+            raise SaleError.invalid_fields(violations)
         if client_card_id is None:
             now = self._clock()
             new = StoredCard(new_client_card_id(now, self._randomness), consumer_id, now, email=email)

@@ -32,7 +32,7 @@ class Housekeeping:
 
         Returns:
             How many rows of which kind were changed: `expired_sessions`, `purged_access_tokens`,
-            `purged_idempotency_records` and `purged_sales`.
+            `purged_idempotency_records`, `purged_changes` and `purged_sales`.
 
         Raises:
             StoreUnavailable: it could not be finished; what was done is done.
@@ -45,6 +45,7 @@ class Housekeeping:
         }
         if self._retention is not None:
             updated_before = now - self._retention
+            steps["purged_changes"] = lambda: self._store.purge_changes(updated_before, BATCH)
             steps["purged_sales"] = lambda: self._store.purge_sales(updated_before, BATCH)
         return {name: await _repeat(step) for name, step in steps.items()}
 

@@ -1,7 +1,8 @@
 """Sales for the merchant's own systems: one, a list of them, and every change as it happens."""
 
 from collections.abc import AsyncGenerator, Sequence
-from datetime import datetime
+from contextlib import aclosing
+from datetime import datetime, timedelta
 
 from service.errors import ErrorReason, FieldViolation, SaleError, StoreUnavailable
 from service.identifiers import microseconds
@@ -10,7 +11,10 @@ from service.store import PositionUnknown, Sale, SaleChange, SaleFilter, StatusR
 
 _BATCH = 100
 """How many changes are read, and held in memory, at once."""
+_KEPT_BATCHES = 4
 _WAIT_SECONDS = 1.0
+_MAX_DISORDER = timedelta(minutes=1)
+"""How much later a change can be committed than it was made, and clocks of processes can differ."""
 
 
 class SaleReader:
@@ -23,6 +27,7 @@ class SaleReader:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._stopping = False
+        self._read: dict[int, Sequence[SaleChange]] = {}
 
     async def get(self, invoice_id: str) -> tuple[Sale, Sequence[StatusReport]]:
         """Return a sale, and what was reported about its result in the order in which it was received.
@@ -60,11 +65,16 @@ class SaleReader:
         sales = await self._store.list_sales(filter, page.before, page.size + 1)
         return cut(sales, page.size, lambda sale: sale.invoice_id, *named)
 
-    async def position_before(self, moment: datetime) -> int:
-        """Return the position after which the changes of this moment begin."""
-        return await self._store.position_before(moment)
+    async def watch_since(self, moment: datetime) -> AsyncGenerator[SaleChange, None]:
+        """Yield every change that was made at this moment or later, as `watch` does."""
+        # Changes are not quite in the order of their times: each is made a little before its commit.
+        after, known = await self._store.position_before(moment - _MAX_DISORDER), await self._store.last_position()
+        async with aclosing(self.watch(after)) as changes:
+            async for change in changes:
+                if change.position > known or change.sale.update_time >= moment:
+                    yield change
 
-    async def watch(self, after: int) -> AsyncGenerator[SaleChange, None]:
+    async def watch(self, after: int = 0) -> AsyncGenerator[SaleChange, None]:
         """Yield every change of every sale, each once, in the order of the commits, and wait for more.
 
         Args:
@@ -76,7 +86,7 @@ class SaleReader:
         """
         while not self._stopping:
             try:
-                changes = await self._store.list_changes(after, _BATCH)
+                changes = await self._changes_after(after)
             except PositionUnknown:
                 raise SaleError.invalid_fields(
                     [FieldViolation("cursor", "is of no change that is kept; begin without it")]
@@ -87,6 +97,16 @@ class SaleReader:
             if not changes:
                 await self._store.wait_for_change(_WAIT_SECONDS)
         raise StoreUnavailable("The server stops; resume from the last cursor.")
+
+    async def _changes_after(self, after: int) -> Sequence[SaleChange]:
+        # Readers that keep up are all at the same place: what one has read serves the others.
+        if (changes := self._read.get(after)) is None:
+            changes = await self._store.list_changes(after, _BATCH)
+            if changes and after:
+                self._read[after] = changes
+            if len(self._read) > _KEPT_BATCHES:
+                del self._read[next(iter(self._read))]
+        return changes
 
     def stop(self) -> None:
         """End all that watch."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from connectingparty.sale.v1.sale_pb2 import SaleState
 
-__all__ = ["FINAL", "LEGAL_MOVES", "SaleState", "legal_moves_of", "words_of"]
+__all__ = ["FINAL", "LEGAL_MOVES", "SaleState", "is_known", "legal_moves_of", "words_of"]
 
 _RESULTS = frozenset(
     {
@@ -43,6 +43,11 @@ _SEQUENCE = ("sale", "reversal", "chargeback")
 """In which what the types report happens."""
 
 
+def is_known(type: str, status: str) -> bool:
+    """Tell whether a report of this type and status tells how a sale ended."""
+    return (type, status) in _TARGETS
+
+
 def words_of(state: SaleState.ValueType) -> tuple[str, str]:
     """Return the type and status with which the payment gateway would report a state.
 
@@ -64,7 +69,7 @@ def legal_moves_of(state: SaleState.ValueType, reported: Iterable[tuple[str, str
         state: where the sale stands.
         reported: type and status of every report, in the order of arrival.
     """
-    known = [words for words in reported if words in _TARGETS]
+    known = [words for words in reported if is_known(*words)]
     for words in sorted(known, key=lambda words: _SEQUENCE.index(words[0])):
         target = _TARGETS[words]
         if target in LEGAL_MOVES[state]:

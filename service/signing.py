@@ -100,8 +100,8 @@ def notification_signature(key: ControlKey, *, nonce: str, endpoint_id: str, inv
 def callback_control(key: ControlKey, *, status: str, orderid: str, client_orderid: str) -> str:
     """Return `control` of the final-status callback: no HMAC, but SHA-1 over the parts and the key as it is written.
 
-    No two callbacks that say different things share one: `client_orderid` is found as one of our ids, whose length is
-    fixed, and none of the words for `status` that mean anything begins with another.
+    Characters that move between status and orderid leave it the same. None of the words for `status` that mean anything
+    begins with another, so what is moved so means nothing; `client_orderid` has a fixed length and can lend nothing.
 
     Returns:
         40 hexadecimal digits in lower case.

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from decimal import Decimal, localcontext
 
 from service.endpoints import Endpoint, Endpoints
-from service.errors import ErrorReason, SaleError, StoreUnavailable
+from service.errors import ErrorReason, FieldViolation, SaleError, StoreUnavailable
 from service.identifiers import Clock
 from service.sale_log import bind_to_log
 from service.sale_states import SaleState, words_of
 from service.signing import callback_control, same_signature
-from service.store import Sale, StatusReport, Store
+from service.store import MAX_OTHER_REPORTS, Sale, StatusReport, Store
 
 _SALE_TYPE = "sale"
 _DECIMAL = re.compile(r"[0-9]+(?:[.][0-9]+)?", re.ASCII)
@@ -54,8 +54,9 @@ class StatusReports:
             callback: as it was sent.
 
         Raises:
-            SaleError: ERROR_REASON_INVOICE_NOT_FOUND, _CONTROL_MISMATCH or _SERVER_UNAVAILABLE; nothing was changed,
-                but the last leaves open whether it was.
+            SaleError: ERROR_REASON_INVOICE_NOT_FOUND, _CONTROL_MISMATCH, _INVALID_FIELD (too much was reported that
+                tells of nothing known) or _SERVER_UNAVAILABLE; nothing was changed, but the last leaves open whether it
+                was.
         """
         sale = await self._find_sale(callback.client_orderid)
         endpoint = self._endpoints.find(sale.endpoint_id)
@@ -74,7 +75,9 @@ class StatusReports:
             parameters=callback.parameters,
             receive_time=self._clock(),
         )
-        await self._store.report_status(report, must_move=False)
+        if await self._store.report_status(report, must_move=False) is None:
+            words = f"is one of more than {MAX_OTHER_REPORTS} that are not known, and were reported of this sale"
+            raise SaleError.invalid_fields([FieldViolation("type", words)])
 
     async def report(
         self, invoice_id: str, state: SaleState.ValueType, orderid: str | None, amount_centis: int | None

@@ -41,6 +41,7 @@ def supervise(
 
     Raises:
         ConfigurationError: a worker could not start.
+        SystemExit: one did not end in its time and was killed.
     """
     workers: list[SpawnProcess] = []
     with _received_signals() as received:
@@ -56,7 +57,9 @@ def supervise(
                 else:
                     _restart_dead(workers, work, arguments)
         finally:
-            _stop_all(workers, grace_seconds)
+            in_time = _stop_all(workers, grace_seconds)
+    if not in_time:
+        raise SystemExit(1)
 
 
 @contextmanager
@@ -125,12 +128,16 @@ def _signal_all(workers: list[SpawnProcess], number: int) -> None:
             os.kill(worker.pid, number)
 
 
-def _stop_all(workers: list[SpawnProcess], grace_seconds: float) -> None:
+def _stop_all(workers: list[SpawnProcess], grace_seconds: float) -> bool:
+    """End all workers; return whether none had to be killed."""
     _signal_all(workers, signal.SIGTERM)
     deadline = time.monotonic() + grace_seconds + _KILL_AFTER_SECONDS
+    in_time = True
     for worker in workers:
         worker.join(max(0.0, deadline - time.monotonic()))
         if worker.is_alive():
             _log.error("worker killed", pid=worker.pid)
             worker.kill()
             worker.join()
+            in_time = False
+    return in_time

@@ -73,9 +73,10 @@ class ServiceServer:
     async def stop(self) -> None:
         """Say so, answer what runs, and close the store."""
         await self._rpc.say_not_serving()
+        stops = [self._rpc.stop(self._settings.shutdown_grace.total_seconds())]
         if self._http is not None:
-            await self._http.stop()
-        await self._rpc.stop(self._settings.shutdown_grace.total_seconds())
+            stops.append(self._http.stop())
+        await asyncio.gather(*stops)  # within the same grace
         if self._housekeeping is not None:
             self._housekeeping.cancel()
         await self._domain.store.close()

@@ -1,7 +1,7 @@
 """The rpcs of sales: message in, one call on the domain, message out."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -44,7 +44,7 @@ from service.rpc.messages import moment, optional, sale_message, status_report_m
 from service.sale_reader import SaleReader
 from service.sales import CheckSale, InitiateSale, Sales
 from service.status_reports import Callback, StatusReports
-from service.store import SaleFilter
+from service.store import SaleChange, SaleFilter
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -160,7 +160,7 @@ class SaleServicer(SaleServiceServicer):
             parameters=tuple(_parameters(request)),
             amount=optional(request, "amount"),
         )
-        if request.HasField("type"):
+        if request.type:
             callback = replace(callback, type=request.type)
         await self._domain.status_reports.receive_callback(callback)
         return ReceiveCallbackResponse()
@@ -203,7 +203,7 @@ class SaleServicer(SaleServiceServicer):
         self, request: WatchSalesRequest, context: Context
     ) -> None:
         """See the proto."""
-        async with aclosing(self._domain.reader.watch(await self._position(request))) as changes:
+        async with aclosing(self._watch(request)) as changes:
             async for change in changes:
                 response = WatchSalesResponse(cursor=cursor_of(change.position), sale=sale_message(change.sale))
                 if not await self._write(response, context):
@@ -229,12 +229,10 @@ class SaleServicer(SaleServiceServicer):
             ) from None
         return True
 
-    async def _position(self, request: WatchSalesRequest) -> int:
-        if request.HasField("cursor"):
-            return position_of(request.cursor)
+    def _watch(self, request: WatchSalesRequest) -> AsyncGenerator[SaleChange, None]:
         if (start := moment(request, "start_time")) is not None:
-            return await self._domain.reader.position_before(start)
-        return 0
+            return self._domain.reader.watch_since(start)
+        return self._domain.reader.watch(position_of(request.cursor) if request.HasField("cursor") else 0)
 
 
 def _source_of_funds(funds: SourceOfFunds) -> CheckSaleResponse.SourceOfFunds:

@@ -18,6 +18,7 @@ from service.store.records import (
 )
 
 __all__ = [
+    "MAX_OTHER_REPORTS",
     "IdempotencyRecord",
     "IdentifierTaken",
     "PositionUnknown",
@@ -31,6 +32,10 @@ __all__ = [
 ]
 
 
+MAX_OTHER_REPORTS = 50
+"""How many reports are kept of one sale that tell of nothing known: a checksum does not cover all that they say."""
+
+
 class IdentifierTaken(Exception):
     """Another sale has this invoice id or nonce already. Nothing was stored."""
 
@@ -42,8 +47,9 @@ class PositionUnknown(Exception):
 class Store(Protocol):
     """Stores sales, what happens to them, cards, access tokens and idempotency records.
 
-    Every method raises `service.errors.StoreUnavailable` when the store can't be read or written. Every change of a
-    sale, by whatever method, is kept as a `SaleChange` in the same step.
+    Every method raises `service.errors.StoreUnavailable` when the store can't be read or written. One that changes a
+    stored sale raises `SaleError` with ERROR_REASON_INVOICE_NOT_FOUND when that was purged since it was found. Every
+    change of a sale, by whatever method, is kept as a `SaleChange` in the same step.
     """
 
     async def open_session(self, sale: Sale, record: IdempotencyRecord | None) -> IdempotencyRecord | None:
@@ -63,8 +69,16 @@ class Store(Protocol):
     async def find_sale(self, invoice_id: str) -> Sale | None:
         """Return the sale with this invoice id, if there is one."""
 
-    async def find_sales_by_session_token(self, session_token: str) -> Sequence[Sale]:
-        """Return the sales that this session token is bound to, the one that was initiated last first."""
+    async def find_sale_by_session(
+        self, session_token: str, access_token_hash: bytes, serial_number: str
+    ) -> Sale | None:
+        """Return the sale of this access token and device that this session token is bound to, if there is one.
+
+        Of several it is the one that was initiated last.
+        """
+
+    async def has_session_token(self, session_token: str) -> bool:
+        """Tell whether this session token is bound to a sale, whosever."""
 
     async def list_sales(
         self, filter: SaleFilter, beyond: str | None, limit: int, *, oldest_first: bool = False
@@ -97,12 +111,15 @@ class Store(Protocol):
     async def report_status(self, report: StatusReport, *, must_move: bool) -> Sale | None:
         """Store a report about a sale and make the legal moves that all its reports ask for; a repeated report is none.
 
+        Only what is known to tell of the end of a sale names its order and flags its amount; the rest is kept.
+
         Args:
             report: about a stored sale.
             must_move: store it only if it moves the sale, or has moved it already.
 
         Returns:
-            The sale as it is now; None if it had to move and could not, and nothing was stored.
+            The sale as it is now; None if it had to move and could not, or if there are `MAX_OTHER_REPORTS` already
+            that tell of nothing known and this is one more, and nothing was stored.
         """
 
     async def list_status_reports(self, invoice_id: str) -> Sequence[StatusReport]:
@@ -127,11 +144,15 @@ class Store(Protocol):
             limit: how many at most.
 
         Raises:
-            PositionUnknown: changes after it were purged, or no change has got as far; never for 0.
+            PositionUnknown: changes after it were purged, or no change has got as far; never for 0, with which the
+                oldest are read that are kept.
         """
 
     async def position_before(self, moment: datetime) -> int:
-        """Return the position after which all changes were made at this moment or later."""
+        """Return the position of the last change before this moment; 0 if none is kept."""
+
+    async def last_position(self) -> int:
+        """Return the position of the last change; 0 if there is none."""
 
     async def wait_for_change(self, seconds: float) -> None:
         """Return soon after a change was committed, here or in another process, or when the time is over."""
@@ -140,7 +161,7 @@ class Store(Protocol):
         """Store the card that a sale was paid with, and name it as the sale's.
 
         The same consumer's card with the same endpoint and server card id is the same card; it stays as it is. One that
-        was saved with this sale and deleted since stays deleted.
+        was this sale's and deleted since stays deleted.
 
         Args:
             invoice_id: a stored sale's.
@@ -185,7 +206,7 @@ class Store(Protocol):
     async def find_idempotency_record(
         self, access_token_hash: bytes, idempotency_key: str, now: datetime
     ) -> IdempotencyRecord | None:
-        """Return the record of this token and key that is not expired, if there is one."""
+        """Return the record of this token and key that is not expired, if there is one and its sale is not purged."""
 
     async def add_access_token(self, token: StoredAccessToken) -> None:
         """Store a new access token."""
@@ -208,8 +229,14 @@ class Store(Protocol):
     async def purge_idempotency_records(self, now: datetime, limit: int) -> int:
         """Remove idempotency records that have expired; return how many."""
 
+    async def purge_changes(self, made_before: datetime, limit: int) -> int:
+        """Remove the oldest changes, up to the first that was made at this moment or later; return how many."""
+
     async def purge_sales(self, updated_before: datetime, limit: int) -> int:
-        """Remove final sales that did not change since, with their reports and changes; return how many."""
+        """Remove final sales that did not change since, with their reports; return how many.
+
+        Their changes must have been purged before: what is left of them is not read any more.
+        """
 
     async def ping(self) -> None:
         """Return when the store can be written."""

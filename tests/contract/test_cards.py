@@ -305,7 +305,7 @@ def test_a_token_that_has_expired_is_still_its_sales_when_the_card_is_notified(
 
     assert transport.notify(notification).code == 0
     document = client_ids_document(consumer.access_token, consumer.serial_number)
-    assert transport.client_ids(consumer.invoice_id, document).code == 0
+    assert transport.client_ids(consumer.invoice_id, document).code == 1101
 
 
 def test_a_card_from_the_vault_is_answered_instead_of_a_reference(
@@ -393,6 +393,41 @@ def test_card_data_is_replaced_under_its_id(deployment: Deployment, transport: T
     assert (second.client_card_id, second.last_four, second.email) == (first.client_card_id, "4444", "a@example.com")
     answer = anna.check(transport, first.client_card_id)
     assert answer.body["sourceOfFunds"]["card"]["number"] == "5555555555554444"
+
+
+def test_no_card_data_is_kept_for_a_device(deployment: Deployment) -> None:
+    answer = refusal(deployment.grpc.cards.PutCard, PutCardRequest(consumer_id="device:R58M", card=card_data()))
+
+    assert (answer.code, answer.message) == (1001, "consumerId must not begin with device:")
+
+
+def test_a_check_that_is_repeated_with_another_card_is_refused(transport: Transport, anna: Consumer) -> None:
+    document = with_member(initiate_document(anna.access_token), "consumer.device.serialNumber", anna.serial_number)
+    renewed = notification_document(anna.access_token, anna.session_token, "88000002", anna.serial_number)
+    assert transport.notify(renewed).code == 0
+    told = transport.client_ids(anna.invoice_id, client_ids_document(anna.access_token, anna.serial_number))
+    opened = transport.initiate(document).body
+    check = check_document(anna.access_token, opened, secrets.token_hex(16), anna.serial_number)
+
+    first = transport.check(opened["invoiceId"], with_card(check, anna.client_card_id))
+    assert first.code == 0
+    assert transport.check(opened["invoiceId"], with_card(check, told.body["sourceCardRefId"])).code == 1105
+    assert transport.check(opened["invoiceId"], with_card(check, anna.client_card_id)) == first
+
+
+def test_a_deleted_card_is_not_brought_back_by_the_notification_of_a_later_sale(
+    deployment: Deployment, transport: Transport, anna: Consumer
+) -> None:
+    later = anna.check(transport).body
+    notification = notification_document(
+        anna.access_token, later["session"]["token"], anna.server_card_id, anna.serial_number
+    )
+    assert transport.notify(notification).code == 0
+    named = {"consumer_id": anna.id, "client_card_id": anna.client_card_id}
+    deployment.grpc.cards.DeleteCard(DeleteCardRequest(**named))
+
+    assert transport.notify(notification).code == 0
+    assert not deployment.grpc.cards.ListCards(ListCardsRequest(consumer_id=anna.id)).cards
 
 
 def test_cards_are_managed_by_their_own_consumer_only(

@@ -22,7 +22,7 @@ from service.store.records import (
     StoredAccessToken,
     StoredCard,
 )
-from service.store.sqlite import access_tokens, cards, idempotency_records, sales
+from service.store.sqlite import access_tokens, cards, changes, idempotency_records, reports, sales
 from service.store.sqlite.file import SqliteTransactions, errors_as_unavailable, open_connection, open_writer
 
 P = ParamSpec("P")
@@ -62,9 +62,15 @@ class SqliteStore:
         """See `service.store.Store`."""
         return self._read(sales.find_sale, invoice_id)
 
-    async def find_sales_by_session_token(self, session_token: str) -> Sequence[Sale]:
+    async def find_sale_by_session(
+        self, session_token: str, access_token_hash: bytes, serial_number: str
+    ) -> Sale | None:
         """See `service.store.Store`."""
-        return self._read(sales.find_sales_by_session_token, session_token)
+        return self._read(sales.find_sale_by_session, session_token, access_token_hash, serial_number)
+
+    async def has_session_token(self, session_token: str) -> bool:
+        """See `service.store.Store`."""
+        return self._read(sales.has_session_token, session_token)
 
     async def list_sales(
         self, filter: SaleFilter, beyond: str | None, limit: int, *, oldest_first: bool = False
@@ -82,11 +88,11 @@ class SqliteStore:
 
     async def report_status(self, report: StatusReport, *, must_move: bool) -> Sale | None:
         """See `service.store.Store`."""
-        return await self._change(sales.report_status, report, must_move=must_move)
+        return await self._change(reports.report_status, report, must_move=must_move)
 
     async def list_status_reports(self, invoice_id: str) -> Sequence[StatusReport]:
         """See `service.store.Store`."""
-        return self._read(sales.list_status_reports, invoice_id)
+        return self._read(reports.list_status_reports, invoice_id)
 
     async def count_random_sum_answer(self, invoice_id: str, *, failed: bool) -> int:
         """See `service.store.Store`."""
@@ -94,11 +100,15 @@ class SqliteStore:
 
     async def list_changes(self, after: int, limit: int) -> Sequence[SaleChange]:
         """See `service.store.Store`."""
-        return self._read(sales.list_changes, after, limit)
+        return self._read(changes.list_changes, after, limit)
 
     async def position_before(self, moment: datetime) -> int:
         """See `service.store.Store`."""
-        return self._read(sales.position_before, moment)
+        return self._read(changes.position_before, moment)
+
+    async def last_position(self) -> int:
+        """See `service.store.Store`."""
+        return self._read(changes.last_position)
 
     async def wait_for_change(self, seconds: float) -> None:
         """See `service.store.Store`."""
@@ -165,6 +175,10 @@ class SqliteStore:
     async def purge_idempotency_records(self, now: datetime, limit: int) -> int:
         """See `service.store.Store`."""
         return await self._write(idempotency_records.purge_records, now, limit)
+
+    async def purge_changes(self, made_before: datetime, limit: int) -> int:
+        """See `service.store.Store`."""
+        return await self._write(changes.purge_changes, made_before, limit)
 
     async def purge_sales(self, updated_before: datetime, limit: int) -> int:
         """See `service.store.Store`."""

@@ -12,8 +12,9 @@ from service.store.sqlite.tables import CARDS
 _SELECT_BY_REFERENCE = (
     f"{CARDS.select} WHERE consumer_id = ? AND endpoint_id = ? AND server_card_id = ? AND delete_time IS NULL"
 )
-_SELECT_DELETED_OF_SALE = (
-    "SELECT 1 FROM cards WHERE invoice_id = ? AND server_card_id = ? AND delete_time IS NOT NULL LIMIT 1"
+_EXISTS_DELETED = (
+    "SELECT EXISTS (SELECT 1 FROM cards WHERE (invoice_id = ? OR client_card_id = ?) AND server_card_id = ?"
+    " AND delete_time IS NOT NULL)"
 )
 _SELECT_CARD = f"{CARDS.select} WHERE client_card_id = ? AND consumer_id = ? AND delete_time IS NULL"
 _SELECT_OF_CONSUMER = (
@@ -33,15 +34,15 @@ _AFTER_ALL_IDS = "~"  # no id has a character that is larger
 
 def map_card(connection: apsw.Connection, invoice_id: str, card: StoredCard) -> None:
     """See `service.store.Store`."""
+    sale = require_sale(connection, invoice_id)
     reference = card.consumer_id, card.endpoint_id, card.server_card_id
     if (row := connection.execute(_SELECT_BY_REFERENCE, reference).fetchone()) is not None:
         known, new = CARDS.record(row), False
-    elif connection.execute(_SELECT_DELETED_OF_SALE, (invoice_id, card.server_card_id)).get is not None:
+    elif connection.execute(_EXISTS_DELETED, (invoice_id, sale.client_card_id, card.server_card_id)).get:
         return
     else:
         add_card(connection, card)
         known, new = card, True
-    sale = require_sale(connection, invoice_id)
     if sale.client_card_id != known.client_card_id and (new or sale.client_card_id is None):
         change_sale(connection, replace(sale, client_card_id=known.client_card_id, update_time=card.create_time))
 

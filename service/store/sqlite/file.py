@@ -115,6 +115,7 @@ def open_connection(path: Path) -> apsw.Connection:
     connection.pragma("journal_mode", "WAL")
     connection.pragma("synchronous", "FULL")
     connection.pragma("trusted_schema", False)
+    connection.pragma("secure_delete", True)  # of a deleted card nothing stays in the file
     return connection
 
 

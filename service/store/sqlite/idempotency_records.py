@@ -12,7 +12,11 @@ _UPSERT = (
     f"{IDEMPOTENCY_RECORDS.insert} ON CONFLICT DO UPDATE SET request_hash = excluded.request_hash,"
     " invoice_id = excluded.invoice_id, expire_time = excluded.expire_time"
 )
-_SELECT = f"{IDEMPOTENCY_RECORDS.select} WHERE access_token_hash = ? AND idempotency_key = ? AND expire_time > ?"
+# Where retention is shorter than a key is remembered, the record of a sale that was purged counts no more.
+_SELECT = (
+    f"{IDEMPOTENCY_RECORDS.select} WHERE access_token_hash = ? AND idempotency_key = ? AND expire_time > ?"
+    " AND EXISTS (SELECT 1 FROM sales WHERE sales.invoice_id = idempotency_records.invoice_id)"
+)
 _PURGE = (
     "DELETE FROM idempotency_records WHERE (access_token_hash, idempotency_key) IN"
     " (SELECT access_token_hash, idempotency_key FROM idempotency_records WHERE expire_time <= ? LIMIT ?)"

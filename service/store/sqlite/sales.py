@@ -1,4 +1,4 @@
-"""Statements about sales, what was reported of them, and their changes."""
+"""Statements about sales."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,46 +6,28 @@ from datetime import datetime
 
 import apsw
 
+from service.errors import ErrorReason, SaleError
 from service.identifiers import first_uuid, microseconds
-from service.sale_states import FINAL, SaleState, legal_moves_of
-from service.store import IdentifierTaken, PositionUnknown
-from service.store.records import IdempotencyRecord, Sale, SaleChange, SaleFilter, StatusReport
+from service.sale_states import FINAL, SaleState
+from service.store import IdentifierTaken
+from service.store.records import IdempotencyRecord, Sale, SaleFilter
 from service.store.sqlite.idempotency_records import find_record, put_record
-from service.store.sqlite.tables import (
-    CHANGING,
-    SALES,
-    SELECT_CHANGES,
-    STATUS_REPORTS,
-    change_of,
-    state_name,
-)
+from service.store.sqlite.tables import CHANGING, INSERT_CHANGE, SALES, changing_values, state_name
 
 _INSERT_SALE = f"{SALES.insert} ON CONFLICT DO NOTHING RETURNING 1"
 _SELECT_SALE = f"{SALES.select} WHERE invoice_id = ?"
-_SELECT_BY_SESSION_TOKEN = f"{SALES.select} WHERE session_token = ? ORDER BY invoice_id DESC"
+_SELECT_BY_SESSION = (
+    f"{SALES.select} WHERE session_token = ? AND access_token_hash = ? AND serial_number = ?"
+    " ORDER BY invoice_id DESC LIMIT 1"
+)
+_EXISTS_SESSION_TOKEN = "SELECT EXISTS (SELECT 1 FROM sales WHERE session_token = ?)"
 _UPDATE_SALE = (
     f"UPDATE sales SET session_token = ?, {', '.join(f'{name} = ?' for name in CHANGING)} WHERE invoice_id = ?"
 )
-_INSERT_CHANGE = (
-    f"INSERT INTO sale_changes (invoice_id, {', '.join(CHANGING)})"
-    f" SELECT invoice_id, {', '.join(CHANGING)} FROM sales WHERE invoice_id = ?"
-)
-_SELECT_CHANGES_AFTER = f"{SELECT_CHANGES} WHERE change.position > ? ORDER BY change.position LIMIT ?"
-_SELECT_POSITIONS = "SELECT position, (SELECT coalesce(max(position), 0) FROM sale_changes) FROM purged_changes"
-_SELECT_POSITION_BEFORE = "SELECT position FROM sale_changes WHERE update_time < ? ORDER BY position DESC LIMIT 1"
-_INSERT_REPORT = f"{STATUS_REPORTS.insert} ON CONFLICT DO NOTHING RETURNING 1"
-_DELETE_REPORT = "DELETE FROM status_reports WHERE invoice_id = ? AND type = ? AND status = ? AND orderid = ?"
-_SELECT_REPORTS = f"{STATUS_REPORTS.select} WHERE invoice_id = ? ORDER BY rowid"
 _COUNT_FAILURE = "UPDATE sales SET random_sum_failures = random_sum_failures + ? WHERE invoice_id = ?"
 _SELECT_EXPIRED = "SELECT invoice_id FROM sales WHERE state = 'INITIATED' AND expire_time <= ? LIMIT ?"
 _SELECT_TO_PURGE = (
     "SELECT invoice_id FROM sales WHERE state = ? AND invoice_id < ? AND update_time < ? ORDER BY invoice_id LIMIT ?"
-)
-_NOTE_PURGED = (
-    "UPDATE purged_changes SET position = max(position, (SELECT max(position) FROM sale_changes WHERE invoice_id = ?))"
-)
-_DELETE_CHANGES = (
-    "DELETE FROM sale_changes WHERE invoice_id = ? AND position < (SELECT max(position) FROM sale_changes)"
 )
 
 
@@ -55,9 +37,10 @@ def open_session(connection: apsw.Connection, sale: Sale, record: IdempotencyRec
         earlier = find_record(connection, record.access_token_hash, record.idempotency_key, sale.initiate_time)
         if earlier is not None:
             return earlier
-    if connection.execute(_INSERT_SALE, SALES.row(sale)).get is None:
+    row = SALES.row(sale)
+    if connection.execute(_INSERT_SALE, row).get is None:
         raise IdentifierTaken
-    connection.execute(_INSERT_CHANGE, (sale.invoice_id,))
+    connection.execute(INSERT_CHANGE, (sale.invoice_id, *changing_values(row)))
     if record is not None:
         put_record(connection, record)
     return None
@@ -70,20 +53,28 @@ def find_sale(connection: apsw.Connection, invoice_id: str) -> Sale | None:
 
 
 def require_sale(connection: apsw.Connection, invoice_id: str) -> Sale:
-    """Return a sale that is stored.
+    """Return a sale that was stored.
 
     Raises:
-        LookupError: it is not.
+        SaleError: ERROR_REASON_INVOICE_NOT_FOUND, it was purged since.
     """
     sale = find_sale(connection, invoice_id)
     if sale is None:
-        raise LookupError("a sale that was stored is not there any more")
+        raise SaleError(ErrorReason.ERROR_REASON_INVOICE_NOT_FOUND)
     return sale
 
 
-def find_sales_by_session_token(connection: apsw.Connection, session_token: str) -> Sequence[Sale]:
+def find_sale_by_session(
+    connection: apsw.Connection, session_token: str, access_token_hash: bytes, serial_number: str
+) -> Sale | None:
     """See `service.store.Store`."""
-    return [SALES.record(row) for row in connection.execute(_SELECT_BY_SESSION_TOKEN, (session_token,))]
+    row = connection.execute(_SELECT_BY_SESSION, (session_token, access_token_hash, serial_number)).fetchone()
+    return None if row is None else SALES.record(row)
+
+
+def has_session_token(connection: apsw.Connection, session_token: str) -> bool:
+    """See `service.store.Store`."""
+    return bool(connection.execute(_EXISTS_SESSION_TOKEN, (session_token,)).get)
 
 
 def list_sales(
@@ -124,41 +115,9 @@ def bind_check(
 
 def change_sale(connection: apsw.Connection, sale: Sale) -> None:
     """Store what has changed of a sale, and that it has."""
-    values = SALES.row(sale)
-    changing = [values[SALES.names.index(name)] for name in CHANGING]
-    connection.execute(_UPDATE_SALE, (sale.session_token, *changing, sale.invoice_id))
-    connection.execute(_INSERT_CHANGE, (sale.invoice_id,))
-
-
-def report_status(connection: apsw.Connection, report: StatusReport, *, must_move: bool) -> Sale | None:
-    """See `service.store.Store`."""
-    sale = require_sale(connection, report.invoice_id)
-    if connection.execute(_INSERT_REPORT, STATUS_REPORTS.row(report)).get is None:
-        return sale
-    reports = list_status_reports(connection, report.invoice_id)
-    states = list(legal_moves_of(sale.state, ((known.type, known.status) for known in reports)))
-    if must_move and not states:
-        connection.execute(_DELETE_REPORT, (report.invoice_id, report.type, report.status, report.orderid))
-        return None
-    reported = replace(
-        sale,
-        orderid=sale.orderid or report.orderid or None,
-        amount_differs=sale.amount_differs or report.amount_differs,
-        update_time=report.receive_time,
-    )
-    for state in states:
-        reported = replace(reported, state=state)
-        change_sale(connection, reported)
-    if not states:
-        if replace(reported, update_time=sale.update_time) == sale:
-            return sale
-        change_sale(connection, reported)
-    return reported
-
-
-def list_status_reports(connection: apsw.Connection, invoice_id: str) -> Sequence[StatusReport]:
-    """See `service.store.Store`."""
-    return [STATUS_REPORTS.record(row) for row in connection.execute(_SELECT_REPORTS, (invoice_id,))]
+    values = changing_values(SALES.row(sale))
+    connection.execute(_UPDATE_SALE, (sale.session_token, *values, sale.invoice_id))
+    connection.execute(INSERT_CHANGE, (sale.invoice_id, *values))
 
 
 def count_random_sum_answer(connection: apsw.Connection, invoice_id: str, *, failed: bool) -> int:
@@ -166,22 +125,6 @@ def count_random_sum_answer(connection: apsw.Connection, invoice_id: str, *, fai
     sale = require_sale(connection, invoice_id)
     connection.execute(_COUNT_FAILURE, (int(failed), invoice_id))
     return sale.random_sum_failures
-
-
-def list_changes(connection: apsw.Connection, after: int, limit: int) -> Sequence[SaleChange]:
-    """See `service.store.Store`."""
-    with connection:  # both are read from one state of the database
-        purged, last = connection.execute(_SELECT_POSITIONS).get
-        rows = connection.execute(_SELECT_CHANGES_AFTER, (after, limit)).fetchall()
-    if after and not purged <= after <= last:
-        raise PositionUnknown
-    return [change_of(row) for row in rows]
-
-
-def position_before(connection: apsw.Connection, moment: datetime) -> int:
-    """See `service.store.Store`."""
-    position: int | None = connection.execute(_SELECT_POSITION_BEFORE, (microseconds(moment),)).get
-    return position or 0
 
 
 def expire_sessions(connection: apsw.Connection, now: datetime, limit: int) -> int:
@@ -200,8 +143,6 @@ def purge_sales(connection: apsw.Connection, updated_before: datetime, limit: in
     for state in FINAL:
         bindings = state_name(state), first_uuid(updated_before), moment, limit - purged
         for (invoice_id,) in connection.execute(_SELECT_TO_PURGE, bindings).fetchall():
-            connection.execute(_NOTE_PURGED, (invoice_id,))
-            connection.execute(_DELETE_CHANGES, (invoice_id,))
             connection.execute("DELETE FROM status_reports WHERE invoice_id = ?", (invoice_id,))
             connection.execute("DELETE FROM sales WHERE invoice_id = ?", (invoice_id,))
             purged += 1

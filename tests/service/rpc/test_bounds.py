@@ -59,17 +59,17 @@ def test_each_faulty_item_of_a_repeated_field_is_named_by_its_index() -> None:
 
 
 def test_a_field_of_a_repeated_message_has_the_index_in_the_middle_of_its_path() -> None:
-    request = callback({"name": "a"}, {"name": "", "value": "a\0"}, {"name": "b", "value": "b" * 4097})
+    request = callback({"name": "a"}, {"name": "\0", "value": "a\0"}, {"name": "b", "value": "b" * 32769})
 
     assert find_violations(request) == [
-        ("parameters[1].name", REQUIRED),
+        ("parameters[1].name", NUL),
         ("parameters[1].value", NUL),
-        ("parameters[2].value", "must be at most 4096 characters"),
+        ("parameters[2].value", "must be at most 32768 characters"),
     ]
 
 
 def test_too_many_items_are_a_fault_of_the_whole_field() -> None:
-    assert fields(callback(*[{"name": "a"}] * 101)) == ["parameters"]
+    assert fields(callback(*[{"name": "a"}] * 201)) == ["parameters"]
 
 
 def test_a_field_with_a_json_name_of_its_own_is_named_by_that() -> None:

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from service.errors import ErrorReason, SaleError
 from service.identifiers import new_client_card_id, new_invoice_id, new_nonce
 from service.sale_states import SaleState
 from service.store import (
+    MAX_OTHER_REPORTS,
     IdempotencyRecord,
     IdentifierTaken,
     PositionUnknown,
@@ -188,16 +190,22 @@ async def test_a_sale_that_has_ended_is_not_bound_any_more(store: Store, end: st
     assert (await store.bind_check(sale.invoice_id, "session-token-01", None, LATER)).session_token is None
 
 
-async def test_sales_are_found_by_their_session_token_the_latest_first(store: Store) -> None:
-    first, second, other = new_sale(1), new_sale(2, LATER), new_sale(3)
-    for sale, token in ((first, "a" * 16), (second, "a" * 16), (other, "b" * 16)):
+async def test_a_sale_is_found_by_its_session_its_token_and_its_device_only(store: Store) -> None:
+    first, second, other = new_sale(1), new_sale(2, LATER), new_sale(3, LATER, access_token_hash=b"o" * 32)
+    for sale in (first, second, other):
         await store.open_session(sale, None)
-        await store.bind_check(sale.invoice_id, token, None, LATER)
+        await store.bind_check(sale.invoice_id, "a" * 16, None, LATER)
 
-    found = await store.find_sales_by_session_token("a" * 16)
+    async def found(session_token: str, hash: bytes, serial_number: str) -> str | None:
+        sale = await store.find_sale_by_session(session_token, hash, serial_number)
+        return None if sale is None else sale.invoice_id
 
-    assert [sale.invoice_id for sale in found] == [second.invoice_id, first.invoice_id]
-    assert list(await store.find_sales_by_session_token("A" * 16)) == []
+    assert await found("a" * 16, first.access_token_hash, first.serial_number) == second.invoice_id
+    assert await found("a" * 16, other.access_token_hash, first.serial_number) == other.invoice_id
+    assert await found("a" * 16, b"x" * 32, first.serial_number) is None
+    assert await found("a" * 16, first.access_token_hash, "another device") is None
+    assert await found("A" * 16, first.access_token_hash, first.serial_number) is None
+    assert [await store.has_session_token(letter * 16) for letter in "aA"] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -308,16 +316,34 @@ async def test_of_racing_reports_each_is_kept_once(store: Store) -> None:
     assert len(dict.fromkeys(await states_of(store, sale))) == 2
 
 
-async def test_a_report_names_the_order_and_flags_an_amount(store: Store) -> None:
+async def test_a_result_names_the_order_and_flags_an_amount(store: Store) -> None:
     sale = new_sale()
     await store.open_session(sale, None)
-    await store.report_status(new_report(sale, "processing", orderid="77"), must_move=False)
-    await store.report_status(new_report(sale, amount_differs=True, orderid="78"), must_move=False)
-    await store.report_status(new_report(sale, "approved", "reversal", orderid="79"), must_move=False)
+    # Anyone who has seen one checksum can make up types: such a report is kept, and says nothing of the sale.
+    for words in (("approved", "made-up"), ("processing", "sale"), ("approved1", "sale")):
+        assert await store.report_status(new_report(sale, *words, amount_differs=True), must_move=False) == sale
+    await store.report_status(new_report(sale, orderid="78"), must_move=False)
+    await store.report_status(
+        new_report(sale, "approved", "reversal", orderid="79", amount_differs=True), must_move=False
+    )
 
     found = await store.find_sale(sale.invoice_id)
     assert found is not None
-    assert (found.orderid, found.amount_differs, found.update_time) == ("77", True, LATER)
+    assert (found.orderid, found.amount_differs, found.update_time) == ("78", True, LATER)
+    assert len(await store.list_status_reports(sale.invoice_id)) == 5
+
+
+async def test_of_what_tells_of_nothing_known_only_so_much_is_kept(store: Store) -> None:
+    sale = new_sale()
+    await store.open_session(sale, None)
+    told = [
+        await store.report_status(new_report(sale, type=f"made-up-{number}"), must_move=False)
+        for number in range(MAX_OTHER_REPORTS + 2)
+    ]
+
+    assert told == [sale] * MAX_OTHER_REPORTS + [None] * 2
+    assert len(await store.list_status_reports(sale.invoice_id)) == MAX_OTHER_REPORTS
+    assert await store.report_status(new_report(sale), must_move=False) != sale
 
 
 async def test_a_report_that_must_move_and_cannot_is_not_kept(store: Store) -> None:
@@ -602,7 +628,7 @@ async def test_expired_tokens_and_records_are_purged_in_batches(store: Store) ->
 async def test_final_sales_are_purged_with_all_that_is_theirs_but_their_cards(store: Store) -> None:
     final, later, open_ = [new_sale(number) for number in range(4)], new_sale(5), new_sale(6)
     for sale in (*final, later, open_):
-        await store.open_session(sale, None)
+        await store.open_session(sale, record_of(sale) if sale is final[1] else None)
         if sale is not open_:
             await store.report_status(
                 new_report(sale, receive_time=NOW + timedelta(days=sale is later)), must_move=False
@@ -617,28 +643,47 @@ async def test_final_sales_are_purged_with_all_that_is_theirs_but_their_cards(st
     assert await store.find_sale(later.invoice_id)
     assert await store.find_sale(open_.invoice_id)
     assert await store.find_card("anna", card.client_card_id) == card
-    left = await store.list_changes(0, 100)
-    assert {change.sale.invoice_id for change in left} == {later.invoice_id, open_.invoice_id}
+    # A key whose sale is gone counts no more.
+    record = record_of(final[1])
+    assert await store.find_idempotency_record(record.access_token_hash, record.idempotency_key, NOW) is None
+    for change in (
+        store.bind_check(final[0].invoice_id, "a" * 16, None, NOW),
+        store.report_status(new_report(final[0]), must_move=False),
+        store.map_card(final[0].invoice_id, new_card(1)),
+        store.count_random_sum_answer(final[0].invoice_id, failed=True),
+    ):
+        with pytest.raises(SaleError) as refusal:
+            await change
+        assert refusal.value.reason == ErrorReason.ERROR_REASON_INVOICE_NOT_FOUND
 
 
-async def test_a_reader_that_is_behind_what_was_purged_is_told(store: Store) -> None:
-    sale = new_sale()
-    await store.open_session(sale, None)
-    (first,) = await store.list_changes(0, 10)
-    await store.report_status(new_report(sale), must_move=False)
-    last = (await store.list_changes(0, 10))[-1]
-    await store.purge_sales(NOW + timedelta(days=1), 10)
+async def test_changes_are_purged_the_oldest_first_and_a_reader_that_is_behind_is_told(store: Store) -> None:
+    for number in range(6):
+        await store.open_session(new_sale(number, NOW + timedelta(seconds=number)), None)
+    positions = [change.position for change in await store.list_changes(0, 10)]
 
+    cut = NOW + timedelta(seconds=4)
+    assert [await store.purge_changes(cut, 3) for _ in range(3)] == [3, 1, 0]
+
+    for behind in positions[:3]:
+        with pytest.raises(PositionUnknown):
+            await store.list_changes(behind, 10)
+    for start in (0, positions[3]):
+        assert [change.position for change in await store.list_changes(start, 10)] == positions[4:]
+    assert await store.position_before(NOW + timedelta(seconds=1)) == 0
     with pytest.raises(PositionUnknown):
-        await store.list_changes(first.position, 10)
-    with pytest.raises(PositionUnknown):
-        await store.list_changes(last.position + 1, 10)
-    assert list(await store.list_changes(last.position, 10)) == []
-    assert list(await store.list_changes(0, 10)) == []
-    # No position is given a second time.
+        await store.list_changes(positions[-1] + 1, 10)
+
+
+async def test_no_position_is_given_a_second_time(store: Store) -> None:
+    await store.open_session(new_sale(1), None)
+    last = await store.last_position()
+    await store.purge_changes(NOW + timedelta(days=1), 10)
+
+    assert list(await store.list_changes(last, 10)) == []
     await store.open_session(new_sale(2), None)
-    (new,) = await store.list_changes(last.position, 10)
-    assert new.position > last.position
+    (new,) = await store.list_changes(last, 10)
+    assert new.position > last
 
 
 async def test_a_store_that_can_be_written_answers_a_ping(store: Store) -> None:

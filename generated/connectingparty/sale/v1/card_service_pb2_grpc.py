@@ -85,6 +85,7 @@ class CardServiceServicer:
     def PutCard(self, request, context):
         """Puts card data into the vault: as a new card, or in the place of what the vault holds of a card. Answers
         ERROR_REASON_PATH_NOT_FOUND where no vault key is configured. A security code is never stored, and can't be sent.
+        The consumer has to be one that access tokens are issued for: of a device anyone can say that it is his.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,6 +42,7 @@ class CardServiceStub:
     PutCard: _grpc.UnaryUnaryMultiCallable[_card_service_pb2.PutCardRequest, _card_service_pb2.PutCardResponse]
     """Puts card data into the vault: as a new card, or in the place of what the vault holds of a card. Answers
     ERROR_REASON_PATH_NOT_FOUND where no vault key is configured. A security code is never stored, and can't be sent.
+    The consumer has to be one that access tokens are issued for: of a device anyone can say that it is his.
     """
     DeleteCard: _grpc.UnaryUnaryMultiCallable[_card_service_pb2.DeleteCardRequest, _card_service_pb2.DeleteCardResponse]
     """Deletes a card for good, and what the vault holds of it. Sales that it was used for stay."""
@@ -62,6 +63,7 @@ class CardServiceAsyncStub(CardServiceStub):
     PutCard: _aio.UnaryUnaryMultiCallable[_card_service_pb2.PutCardRequest, _card_service_pb2.PutCardResponse]  # type: ignore[assignment]
     """Puts card data into the vault: as a new card, or in the place of what the vault holds of a card. Answers
     ERROR_REASON_PATH_NOT_FOUND where no vault key is configured. A security code is never stored, and can't be sent.
+    The consumer has to be one that access tokens are issued for: of a device anyone can say that it is his.
     """
     DeleteCard: _aio.UnaryUnaryMultiCallable[_card_service_pb2.DeleteCardRequest, _card_service_pb2.DeleteCardResponse]  # type: ignore[assignment]
     """Deletes a card for good, and what the vault holds of it. Sales that it was used for stay."""
@@ -97,6 +99,7 @@ class CardServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_card_service_pb2.PutCardResponse, _abc.Awaitable[_card_service_pb2.PutCardResponse]]:
         """Puts card data into the vault: as a new card, or in the place of what the vault holds of a card. Answers
         ERROR_REASON_PATH_NOT_FOUND where no vault key is configured. A security code is never stored, and can't be sent.
+        The consumer has to be one that access tokens are issued for: of a device anyone can say that it is his.
         """
 
     @_abc_1.abstractmethod

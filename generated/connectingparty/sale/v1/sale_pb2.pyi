@@ -232,9 +232,9 @@ class QueryParameter(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name, 1-128 characters."""
+    """Its name, at most 32768 characters."""
     value: _builtins.str
-    """Its value, at most 4096 characters."""
+    """Its value, at most 32768 characters."""
     def __init__(
         self,
         *,

@@ -992,14 +992,14 @@ class ReceiveCallbackRequest(_message.Message):
     client_orderid: _builtins.str
     """Our invoice id, 1-128 characters."""
     type: _builtins.str
-    """sale, reversal, chargeback or another word, 1-64 characters. Absent: sale."""
+    """sale, reversal, chargeback or another word, at most 64 characters. Absent or empty: sale."""
     amount: _builtins.str
     """The amount in major units, such as 10.42, at most 64 characters."""
     control: _builtins.str
     """Hexadecimal SHA-1 of status, orderid, client_orderid and the endpoint's control key as it is written, 1-128 characters."""
     @_builtins.property
     def parameters(self) -> _containers.RepeatedCompositeFieldContainer[_sale_pb2.QueryParameter]:
-        """All other parameters, in their order, 100 at most. Those that nobody knows are kept too."""
+        """All other parameters, in their order, 200 at most. Those that nobody knows are kept too."""
 
     def __init__(
         self,

@@ -128,8 +128,8 @@ class SaleServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetClientIds(self, request, context):
-        """Tells the consumer's app which card was saved with its sale. Only with the sale's own access token, which may have
-        expired since but not been revoked, and from its own device.
+        """Tells the consumer's app which card was saved with its sale. Only with the sale's own access token, while it counts,
+        and from its own device.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -140,7 +140,8 @@ class SaleServiceServicer:
         orderid and client_orderid as an earlier one changes nothing. A status that can't move the sale, such as processing
         after approved, is stored and does not.
 
-        The checksum covers status, orderid and client_orderid only: that is the provider's wire format.
+        The checksum covers status, orderid and client_orderid only: that is the provider's wire format. So a callback whose
+        type and status tell of nothing known names no order and flags no amount, and 50 of them are kept of one sale.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

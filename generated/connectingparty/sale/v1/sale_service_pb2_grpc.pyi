@@ -56,15 +56,16 @@ class SaleServiceStub:
     card. Without a server card id there is nothing to map, and it is only acknowledged.
     """
     GetClientIds: _grpc.UnaryUnaryMultiCallable[_sale_service_pb2.GetClientIdsRequest, _sale_service_pb2.GetClientIdsResponse]
-    """Tells the consumer's app which card was saved with its sale. Only with the sale's own access token, which may have
-    expired since but not been revoked, and from its own device.
+    """Tells the consumer's app which card was saved with its sale. Only with the sale's own access token, while it counts,
+    and from its own device.
     """
     ReceiveCallback: _grpc.UnaryUnaryMultiCallable[_sale_service_pb2.ReceiveCallbackRequest, _sale_service_pb2.ReceiveCallbackResponse]
     """Takes the payment gateway's final-status callback, and answers once it is stored. One with the same status, type,
     orderid and client_orderid as an earlier one changes nothing. A status that can't move the sale, such as processing
     after approved, is stored and does not.
 
-    The checksum covers status, orderid and client_orderid only: that is the provider's wire format.
+    The checksum covers status, orderid and client_orderid only: that is the provider's wire format. So a callback whose
+    type and status tell of nothing known names no order and flags no amount, and 50 of them are kept of one sale.
     """
     ReportSaleStatus: _grpc.UnaryUnaryMultiCallable[_sale_service_pb2.ReportSaleStatusRequest, _sale_service_pb2.ReportSaleStatusResponse]
     """Reports the result of a sale that was learnt elsewhere, without a callback. The same report again changes nothing. A
@@ -116,15 +117,16 @@ class SaleServiceAsyncStub(SaleServiceStub):
     card. Without a server card id there is nothing to map, and it is only acknowledged.
     """
     GetClientIds: _aio.UnaryUnaryMultiCallable[_sale_service_pb2.GetClientIdsRequest, _sale_service_pb2.GetClientIdsResponse]  # type: ignore[assignment]
-    """Tells the consumer's app which card was saved with its sale. Only with the sale's own access token, which may have
-    expired since but not been revoked, and from its own device.
+    """Tells the consumer's app which card was saved with its sale. Only with the sale's own access token, while it counts,
+    and from its own device.
     """
     ReceiveCallback: _aio.UnaryUnaryMultiCallable[_sale_service_pb2.ReceiveCallbackRequest, _sale_service_pb2.ReceiveCallbackResponse]  # type: ignore[assignment]
     """Takes the payment gateway's final-status callback, and answers once it is stored. One with the same status, type,
     orderid and client_orderid as an earlier one changes nothing. A status that can't move the sale, such as processing
     after approved, is stored and does not.
 
-    The checksum covers status, orderid and client_orderid only: that is the provider's wire format.
+    The checksum covers status, orderid and client_orderid only: that is the provider's wire format. So a callback whose
+    type and status tell of nothing known names no order and flags no amount, and 50 of them are kept of one sale.
     """
     ReportSaleStatus: _aio.UnaryUnaryMultiCallable[_sale_service_pb2.ReportSaleStatusRequest, _sale_service_pb2.ReportSaleStatusResponse]  # type: ignore[assignment]
     """Reports the result of a sale that was learnt elsewhere, without a callback. The same report again changes nothing. A
@@ -197,8 +199,8 @@ class SaleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _sale_service_pb2.GetClientIdsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_sale_service_pb2.GetClientIdsResponse, _abc.Awaitable[_sale_service_pb2.GetClientIdsResponse]]:
-        """Tells the consumer's app which card was saved with its sale. Only with the sale's own access token, which may have
-        expired since but not been revoked, and from its own device.
+        """Tells the consumer's app which card was saved with its sale. Only with the sale's own access token, while it counts,
+        and from its own device.
         """
 
     @_abc_1.abstractmethod
@@ -211,7 +213,8 @@ class SaleServiceServicer(metaclass=_abc_1.ABCMeta):
         orderid and client_orderid as an earlier one changes nothing. A status that can't move the sale, such as processing
         after approved, is stored and does not.
 
-        The checksum covers status, orderid and client_orderid only: that is the provider's wire format.
+        The checksum covers status, orderid and client_orderid only: that is the provider's wire format. So a callback whose
+        type and status tell of nothing known names no order and flags no amount, and 50 of them are kept of one sale.
         """
 
     @_abc_1.abstractmethod

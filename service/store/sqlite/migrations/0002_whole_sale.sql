@@ -44,11 +44,11 @@ CREATE INDEX sales_by_state ON sales (state);
 CREATE INDEX sales_by_endpoint ON sales (endpoint_id);
 CREATE INDEX sales_by_consumer ON sales (consumer_id);
 CREATE INDEX sales_by_card ON sales (client_card_id) WHERE client_card_id IS NOT NULL;
-CREATE INDEX sales_by_session_token ON sales (session_token) WHERE session_token IS NOT NULL;
+CREATE INDEX sales_by_session_token ON sales (session_token, access_token_hash) WHERE session_token IS NOT NULL;
 CREATE INDEX sales_to_expire ON sales (expire_time) WHERE state = 'INITIATED';
 
 -- What can change of a sale, as each change left it. One writer at a time gives the positions, so they are the order of
--- the commits; the largest row is never removed, so none is given twice.
+-- the commits; they are removed in that order, and the last one never is, so that no position is given twice.
 CREATE TABLE sale_changes (
     position       INTEGER PRIMARY KEY,
     invoice_id     TEXT NOT NULL,
@@ -60,17 +60,8 @@ CREATE TABLE sale_changes (
     amount_differs INTEGER NOT NULL
 ) STRICT;
 
-CREATE INDEX sale_changes_by_invoice ON sale_changes (invoice_id);
-
 INSERT INTO sale_changes (invoice_id, update_time, state, check_time, amount_differs)
 SELECT invoice_id, update_time, state, check_time, 0 FROM sales ORDER BY update_time, invoice_id;
-
-CREATE TABLE purged_changes (
-    id       INTEGER PRIMARY KEY CHECK (id = 1),
-    position INTEGER NOT NULL -- the largest one that was removed
-) STRICT;
-
-INSERT INTO purged_changes VALUES (1, 0);
 
 CREATE TABLE status_reports (
     invoice_id     TEXT NOT NULL,
