@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from service.access_tokens import DEVICE_PREFIX
 from service.errors import ErrorReason, FieldViolation, SaleError
 from service.identifiers import Clock, Randomness, new_client_card_id
-from service.pages import cut, page_of
+from service.pages import next_token, page_of
 from service.store import Sale, Store, StoredCard
 from service.vault import CardData, SealBroken, Sealed, Vault
 
@@ -84,7 +84,8 @@ class Cards:
         """
         page = page_of(page_token, page_size, consumer_id)
         cards = await self._store.list_cards(consumer_id, page.before, page.size + 1)
-        return cut(cards, page.size, lambda card: card.client_card_id, consumer_id)
+        last = cards[page.size - 1].client_card_id if len(cards) > page.size else None
+        return cards[: page.size], next_token(last, consumer_id)
 
     async def put(
         self, consumer_id: str, data: CardData, email: str | None, client_card_id: str | None = None

@@ -4,12 +4,10 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from service.errors import FieldViolation, SaleError
-
-RecordT = TypeVar("RecordT")
 
 DEFAULT_SIZE = 50
 MAX_SIZE = 500
@@ -46,25 +44,17 @@ def page_of(token: str | None, size: int, *filters: object) -> Page:
     return Page(before, size)
 
 
-def cut(
-    records: Sequence[RecordT], size: int, id_of: Callable[[RecordT], str], *filters: object
-) -> tuple[Sequence[RecordT], str]:
-    """Return a page, and the token of the next one.
+def next_token(last: str | None, *filters: object) -> str:
+    """Return the token of the page that follows.
 
     Args:
-        records: one more than the page can have, if there are so many.
-        size: how many it can have.
-        id_of: returns the id of a record.
+        last: the id up to which this page goes; None if nothing follows.
         filters: as of `page_of`.
 
     Returns:
-        The records of the page, and the token: empty where nothing follows.
+        The token; empty if nothing follows.
     """
-    if len(records) <= size:
-        return records, ""
-    page = records[:size]
-    last = id_of(page[-1])
-    return page, _encode(_hash(last, filters) + last.encode())
+    return "" if last is None else _encode(_hash(last, filters) + last.encode())
 
 
 def cursor_of(position: int) -> str:

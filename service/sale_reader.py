@@ -1,17 +1,20 @@
 """Sales for the merchant's own systems: one, a list of them, and every change as it happens."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
 
 from service.errors import ErrorReason, FieldViolation, SaleError, StoreUnavailable
 from service.identifiers import microseconds
-from service.pages import cut, page_of
+from service.pages import next_token, page_of
 from service.store import PositionUnknown, Sale, SaleChange, SaleFilter, StatusReport, Store
 
 _BATCH = 100
 """How many changes are read, and held in memory, at once."""
 _KEPT_BATCHES = 4
+_MAX_LOOKS = 10
+"""How often the store is asked for one page."""
 _WAIT_SECONDS = 1.0
 _MAX_DISORDER = timedelta(minutes=1)
 """How much later a change can be committed than it was made, and clocks of processes can differ."""
@@ -48,7 +51,8 @@ class SaleReader:
         Args:
             filter: which sales.
             page_token: of the page before, for the first page none.
-            page_size: how many at most; 0 for the usual number.
+            page_size: how many at most; 0 for the usual number. There can be fewer, and more to come, where the filter
+                leaves out very much.
 
         Raises:
             SaleError: `ERROR_REASON_INVALID_FIELD`, the token is not one of this list.
@@ -62,8 +66,18 @@ class SaleReader:
             filter.end_time and microseconds(filter.end_time),
         )
         page = page_of(page_token, page_size, *named)
-        sales = await self._store.list_sales(filter, page.before, page.size + 1)
-        return cut(sales, page.size, lambda sale: sale.invoice_id, *named)
+        sales: list[Sale] = []
+        end = page.before
+        for _ in range(_MAX_LOOKS):
+            found = await self._store.list_sales(filter, end, page.size + 1 - len(sales))
+            sales.extend(found.sales)
+            end = found.end
+            if end is None or len(sales) > page.size:
+                break
+            await asyncio.sleep(0)  # others have their turn
+        if len(sales) > page.size:
+            end = sales[page.size - 1].invoice_id
+        return sales[: page.size], next_token(end, *named)
 
     async def watch_since(self, moment: datetime) -> AsyncGenerator[SaleChange, None]:
         """Yield every change that was made at this moment or later, as `watch` does."""

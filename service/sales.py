@@ -1,6 +1,6 @@
 """Sales: opening a session, and confirming it to the payment gateway."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hmac import compare_digest
 
@@ -13,7 +13,7 @@ from service.identifiers import Clock, Randomness, hash_access_token, new_invoic
 from service.random_sums import draw_random_sum
 from service.sale_log import bind_to_log
 from service.sale_states import FINAL, SaleState
-from service.signing import ControlKey, check_signature, same, same_signature, session_signature
+from service.signing import check_signature, same, same_signature, session_signature
 from service.store import IdempotencyRecord, IdentifierTaken, Sale, Store
 
 _ATTEMPTS = 3
@@ -192,9 +192,20 @@ class Sales:
 
     def _new_sale(self, request: InitiateSale, consumer: Authentication, endpoint: Endpoint) -> Sale:
         now = self._clock()
+        invoice_id, nonce = new_invoice_id(now, self._randomness), new_nonce(self._randomness)
+        signature = session_signature(
+            endpoint.control_keys[0],
+            access_token=request.access_token,
+            serial_number=request.serial_number,
+            endpoint_id=endpoint.id,
+            nonce=nonce,
+            invoice_id=invoice_id,
+            amount_centis=request.amount_centis,
+            currency=request.currency,
+        )
         limits = endpoint.random_sum_centis
-        unsigned = Sale(
-            invoice_id=new_invoice_id(now, self._randomness),
+        return Sale(
+            invoice_id=invoice_id,
             endpoint_id=endpoint.id,
             consumer_id=consumer.consumer_id,
             access_token_hash=consumer.access_token_hash,
@@ -205,34 +216,19 @@ class Sales:
             lng=request.lng,
             amount_centis=request.amount_centis,
             currency=request.currency,
-            nonce=new_nonce(self._randomness),
-            signature="",
+            nonce=nonce,
+            signature=endpoint.in_case(signature),
             initiate_time=now,
             expire_time=now + self._session_ttl,
             update_time=now,
             email=consumer.email,
             random_sum_centis=limits and draw_random_sum(limits, self._randomness),
         )
-        signature = _sign(unsigned, endpoint.control_keys[0], request.access_token)
-        return replace(unsigned, signature=endpoint.in_case(signature))
 
 
 def _record(sale: Sale, idempotency_key: str, request: InitiateSale) -> IdempotencyRecord:
     return IdempotencyRecord(
         sale.access_token_hash, idempotency_key, request.hash(), sale.invoice_id, sale.initiate_time + RETENTION
-    )
-
-
-def _sign(sale: Sale, key: ControlKey, access_token: str) -> str:
-    return session_signature(
-        key,
-        access_token=access_token,
-        serial_number=sale.serial_number,
-        endpoint_id=sale.endpoint_id,
-        nonce=sale.nonce,
-        invoice_id=sale.invoice_id,
-        amount_centis=sale.amount_centis,
-        currency=sale.currency,
     )
 
 
@@ -271,5 +267,17 @@ def _matches(sale: Sale, request: CheckSale) -> bool:
 def _is_authentic(sale: Sale, endpoint: Endpoint, access_token: str) -> bool:
     # The stored values match what was sent; now the stored signature has to be one that we made over them. It is not
     # when a row was tampered with (the amount is in no request of the gateway), or its key was withdrawn.
-    signatures = [_sign(sale, key, access_token) for key in endpoint.control_keys]
+    signatures = [
+        session_signature(
+            key,
+            access_token=access_token,
+            serial_number=sale.serial_number,
+            endpoint_id=sale.endpoint_id,
+            nonce=sale.nonce,
+            invoice_id=sale.invoice_id,
+            amount_centis=sale.amount_centis,
+            currency=sale.currency,
+        )
+        for key in endpoint.control_keys
+    ]
     return any(same_signature(sale.signature, signature) for signature in signatures)

@@ -34,11 +34,13 @@ async def export_sales(
         on_written: called with how many were written since the last call.
     """
     write = _csv_writer(output) if format == "csv" else _jsonl_writer(output)
-    last = None
-    while sales := await store.list_sales(filter, last, _BATCH, oldest_first=True):
-        write(sales)
-        on_written(len(sales))
-        last = sales[-1].invoice_id
+    page = await store.list_sales(filter, None, _BATCH, oldest_first=True)
+    while True:
+        write(page.sales)
+        on_written(len(page.sales))
+        if page.end is None:
+            return
+        page = await store.list_sales(filter, page.end, _BATCH, oldest_first=True)
 
 
 def _jsonl_writer(output: TextIO) -> Callable[[Sequence[Sale]], None]:

@@ -12,6 +12,7 @@ from service.store.records import (
     Sale,
     SaleChange,
     SaleFilter,
+    SalePage,
     StatusReport,
     StoredAccessToken,
     StoredCard,
@@ -25,6 +26,7 @@ __all__ = [
     "Sale",
     "SaleChange",
     "SaleFilter",
+    "SalePage",
     "StatusReport",
     "Store",
     "StoredAccessToken",
@@ -82,8 +84,8 @@ class Store(Protocol):
 
     async def list_sales(
         self, filter: SaleFilter, beyond: str | None, limit: int, *, oldest_first: bool = False
-    ) -> Sequence[Sale]:
-        """Return sales in the order of their invoice ids, that is of time.
+    ) -> SalePage:
+        """Return sales in the order of their invoice ids, that is of time, after a bounded look.
 
         Args:
             filter: which ones.
@@ -221,7 +223,10 @@ class Store(Protocol):
         """Mark a consumer's access tokens as revoked; return how many there were that were not, and not expired."""
 
     async def expire_sessions(self, now: datetime, limit: int) -> int:
-        """Move sales that are still INITIATED, and whose time is over, to EXPIRED; return how many."""
+        """Move sales that are still INITIATED, and whose time is over, to EXPIRED; return how many.
+
+        Of the oldest ones only: of a session with a shorter time than an older one, that one's end may be waited for.
+        """
 
     async def purge_access_tokens(self, now: datetime, limit: int) -> int:
         """Remove access tokens that have expired; return how many."""

@@ -1,7 +1,9 @@
 """What is stored, in the words of the domain."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from service.sale_states import SaleState
 
@@ -60,6 +62,14 @@ class SaleFilter:
     """Initiated then or later."""
     end_time: datetime | None = None
     """Initiated before."""
+
+
+class SalePage(NamedTuple):
+    """Part of a list of sales."""
+
+    sales: Sequence[Sale]
+    end: str | None
+    """The invoice id up to which the list was looked through; None if it ends here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,7 +213,7 @@ class SaleLife(RuleBasedStateMachine):
 
     @invariant()
     def the_store_is_as_the_model_says(self) -> None:
-        sales = self.run(self.store.list_sales(SaleFilter(), None, 1000))
+        sales = self.run(self.store.list_sales(SaleFilter(), None, 1000)).sales
         stored = {sale.invoice_id: sale for sale in sales}
         assert stored.keys() == self.model.keys()
         for id, known in self.model.items():

@@ -18,6 +18,7 @@ from service.store.records import (
     Sale,
     SaleChange,
     SaleFilter,
+    SalePage,
     StatusReport,
     StoredAccessToken,
     StoredCard,
@@ -74,7 +75,7 @@ class SqliteStore:
 
     async def list_sales(
         self, filter: SaleFilter, beyond: str | None, limit: int, *, oldest_first: bool = False
-    ) -> Sequence[Sale]:
+    ) -> SalePage:
         """See `service.store.Store`."""
         return self._read(sales.list_sales, filter, beyond, limit, oldest_first=oldest_first)
 

@@ -1,6 +1,5 @@
 """Statements about sales."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -10,9 +9,9 @@ from service.errors import ErrorReason, SaleError
 from service.identifiers import first_uuid, microseconds
 from service.sale_states import FINAL, SaleState
 from service.store import IdentifierTaken
-from service.store.records import IdempotencyRecord, Sale, SaleFilter
+from service.store.records import IdempotencyRecord, Sale, SaleFilter, SalePage
 from service.store.sqlite.idempotency_records import find_record, put_record
-from service.store.sqlite.tables import CHANGING, INSERT_CHANGE, SALES, changing_values, state_name
+from service.store.sqlite.tables import CHANGING, SALES, state_name
 
 _INSERT_SALE = f"{SALES.insert} ON CONFLICT DO NOTHING RETURNING 1"
 _SELECT_SALE = f"{SALES.select} WHERE invoice_id = ?"
@@ -21,14 +20,24 @@ _SELECT_BY_SESSION = (
     " ORDER BY invoice_id DESC LIMIT 1"
 )
 _EXISTS_SESSION_TOKEN = "SELECT EXISTS (SELECT 1 FROM sales WHERE session_token = ?)"
+_BIND_CHECK = (
+    "UPDATE sales SET state = 'CHECKED', session_token = ?, check_time = ?, client_card_id = ?, update_time = ?"
+    f" WHERE invoice_id = ? AND state = 'INITIATED' RETURNING {SALES.columns}"
+)
 _UPDATE_SALE = (
     f"UPDATE sales SET session_token = ?, {', '.join(f'{name} = ?' for name in CHANGING)} WHERE invoice_id = ?"
 )
 _COUNT_FAILURE = "UPDATE sales SET random_sum_failures = random_sum_failures + ? WHERE invoice_id = ?"
-_SELECT_EXPIRED = "SELECT invoice_id FROM sales WHERE state = 'INITIATED' AND expire_time <= ? LIMIT ?"
-_SELECT_TO_PURGE = (
-    "SELECT invoice_id FROM sales WHERE state = ? AND invoice_id < ? AND update_time < ? ORDER BY invoice_id LIMIT ?"
+_SELECT_EXPIRED = (
+    "SELECT invoice_id FROM (SELECT invoice_id, expire_time FROM sales WHERE state = 'INITIATED'"
+    " ORDER BY invoice_id LIMIT ?2) WHERE expire_time <= ?1"
 )
+_SELECT_TO_PURGE = (
+    "SELECT invoice_id FROM sales WHERE state = ? AND state <> 'INITIATED' AND invoice_id < ? AND update_time < ?"
+    " ORDER BY invoice_id LIMIT ?"
+)
+_LOOK = 5000
+"""How many rows are looked at for one page: some milliseconds, in which nothing else is answered."""
 
 
 def open_session(connection: apsw.Connection, sale: Sale, record: IdempotencyRecord | None) -> IdempotencyRecord | None:
@@ -37,10 +46,8 @@ def open_session(connection: apsw.Connection, sale: Sale, record: IdempotencyRec
         earlier = find_record(connection, record.access_token_hash, record.idempotency_key, sale.initiate_time)
         if earlier is not None:
             return earlier
-    row = SALES.row(sale)
-    if connection.execute(_INSERT_SALE, row).get is None:
+    if connection.execute(_INSERT_SALE, SALES.row(sale)).get is None:
         raise IdentifierTaken
-    connection.execute(INSERT_CHANGE, (sale.invoice_id, *changing_values(row)))
     if record is not None:
         put_record(connection, record)
     return None
@@ -79,18 +86,25 @@ def has_session_token(connection: apsw.Connection, session_token: str) -> bool:
 
 def list_sales(
     connection: apsw.Connection, filter: SaleFilter, beyond: str | None, limit: int, *, oldest_first: bool
-) -> Sequence[Sale]:
+) -> SalePage:
     """See `service.store.Store`."""
     comparison, order = (">", "ASC") if oldest_first else ("<", "DESC")
-    condition, bindings = _condition(filter, (comparison, beyond))
-    rows = connection.execute(f"{SALES.select}{condition} ORDER BY invoice_id {order} LIMIT ?", (*bindings, limit))
-    return [SALES.record(row) for row in rows]
+    leading, others, bindings = _conditions(filter, (comparison, beyond))
+    looked_at = f"FROM sales WHERE {leading} ORDER BY invoice_id {order} LIMIT"
+    rows = connection.execute(
+        f"SELECT * FROM (SELECT {SALES.columns} {looked_at} {_LOOK}) WHERE {others} LIMIT ?", (*bindings, limit)
+    ).fetchall()
+    sales = [SALES.record(row) for row in rows]
+    if len(sales) == limit:
+        return SalePage(sales, sales[-1].invoice_id)
+    end = connection.execute(f"SELECT invoice_id {looked_at} 1 OFFSET {_LOOK - 1}", bindings[: leading.count("?")]).get
+    return SalePage(sales, end)
 
 
 def count_sales(connection: apsw.Connection, filter: SaleFilter) -> int:
     """See `service.store.Store`."""
-    condition, bindings = _condition(filter)
-    count: int = connection.execute(f"SELECT count(*) FROM sales{condition}", bindings).get
+    leading, others, bindings = _conditions(filter)
+    count: int = connection.execute(f"SELECT count(*) FROM sales WHERE {leading} AND {others}", bindings).get
     return count
 
 
@@ -98,26 +112,16 @@ def bind_check(
     connection: apsw.Connection, invoice_id: str, session_token: str, client_card_id: str | None, now: datetime
 ) -> Sale:
     """See `service.store.Store`."""
-    sale = require_sale(connection, invoice_id)
-    if sale.state != SaleState.SALE_STATE_INITIATED:
-        return sale
-    checked = replace(
-        sale,
-        state=SaleState.SALE_STATE_CHECKED,
-        session_token=session_token,
-        check_time=now,
-        client_card_id=client_card_id,
-        update_time=now,
-    )
-    change_sale(connection, checked)
-    return checked
+    moment = microseconds(now)
+    row = connection.execute(_BIND_CHECK, (session_token, moment, client_card_id, moment, invoice_id)).fetchone()
+    return require_sale(connection, invoice_id) if row is None else SALES.record(row)
 
 
 def change_sale(connection: apsw.Connection, sale: Sale) -> None:
-    """Store what has changed of a sale, and that it has."""
-    values = changing_values(SALES.row(sale))
-    connection.execute(_UPDATE_SALE, (sale.session_token, *values, sale.invoice_id))
-    connection.execute(INSERT_CHANGE, (sale.invoice_id, *values))
+    """Store what has changed of a sale; a trigger keeps that it has."""
+    values = SALES.row(sale)
+    changing = [values[SALES.names.index(name)] for name in CHANGING]
+    connection.execute(_UPDATE_SALE, (sale.session_token, *changing, sale.invoice_id))
 
 
 def count_random_sum_answer(connection: apsw.Connection, invoice_id: str, *, failed: bool) -> int:
@@ -149,27 +153,31 @@ def purge_sales(connection: apsw.Connection, updated_before: datetime, limit: in
     return purged
 
 
-def _condition(filter: SaleFilter, *bounds: tuple[str, str | None]) -> tuple[str, tuple[str, ...]]:
-    """Return the condition that the filter, and comparisons of the invoice id with bounds, make, and its bindings."""
-    # The rarest of the columns leads through its index; a + keeps the others from being chosen instead.
-    conditions: list[str] = []
-    bindings: list[str] = []
+def _conditions(filter: SaleFilter, *bounds: tuple[str, str | None]) -> tuple[str, str, tuple[str, ...]]:
+    """Return what an index serves of a filter and of comparisons with the invoice id, the rest, and their bindings."""
+    times = (
+        (">=", None if filter.start_time is None else first_uuid(filter.start_time)),
+        ("<", None if filter.end_time is None else first_uuid(filter.end_time)),
+    )
+    leading = [(f"invoice_id {comparison} ?", bound) for comparison, bound in (*times, *bounds) if bound is not None]
     columns = {
         "client_card_id": filter.client_card_id,
         "consumer_id": filter.consumer_id,
         "state": None if filter.state is None else state_name(filter.state),
         "endpoint_id": filter.endpoint_id,
     }
-    for name, value in columns.items():
-        if value is not None:
-            conditions.append(f"{'+' if conditions else ''}{name} = ?")
-            bindings.append(value)
-    times = (
-        (">=", None if filter.start_time is None else first_uuid(filter.start_time)),
-        ("<", None if filter.end_time is None else first_uuid(filter.end_time)),
+    others = [(f"{name} = ?", value) for name, value in columns.items() if value is not None]
+    fixed = []
+    if filter.client_card_id is not None or filter.consumer_id is not None:
+        leading.insert(0, others.pop(0))
+    elif filter.state is not None:
+        # An index of some states only is found by the words that it was made with.
+        initiated = filter.state == SaleState.SALE_STATE_INITIATED
+        fixed.append("state = 'INITIATED'" if initiated else "state <> 'INITIATED'")
+        if not initiated:
+            leading.insert(0, others.pop(0))
+    return (
+        " AND ".join([*fixed, *(condition for condition, _ in leading)]) or "TRUE",
+        " AND ".join(condition for condition, _ in others) or "TRUE",
+        tuple(value for _, value in (*leading, *others)),
     )
-    for comparison, bound in (*times, *bounds):
-        if bound is not None:
-            conditions.append(f"invoice_id {comparison} ?")
-            bindings.append(bound)
-    return (f" WHERE {' AND '.join(conditions)}" if conditions else ""), tuple(bindings)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import fields
 from datetime import datetime
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Any, Generic, TypeVar, get_type_hints
 
 from service.identifiers import from_microseconds, microseconds
@@ -102,11 +102,6 @@ IDEMPOTENCY_RECORDS = Table("idempotency_records", IdempotencyRecord)
 
 CHANGING = ("update_time", "state", "check_time", "client_card_id", "orderid", "amount_differs")
 """The columns of a sale that its changes keep: what of it is shown and can change."""
-changing_values = itemgetter(*(SALES.names.index(name) for name in CHANGING))
-"""Returns the values of those columns of a row of sales."""
-INSERT_CHANGE = (
-    f"INSERT INTO sale_changes (invoice_id, {', '.join(CHANGING)}) VALUES ({', '.join('?' * (len(CHANGING) + 1))})"
-)
 _CHANGE_COLUMNS = ", ".join(f"{'change' if name in CHANGING else 'sale'}.{name}" for name in SALES.names)
 SELECT_CHANGES = (
     f"SELECT change.position, {_CHANGE_COLUMNS} FROM sale_changes AS change JOIN sales AS sale USING (invoice_id)"

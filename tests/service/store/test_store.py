@@ -240,18 +240,21 @@ async def test_sales_are_listed_by_whatever_holds_of_them_the_latest_first(
         await store.open_session(sale, None)
     await store.bind_check(sales[2].invoice_id, "a" * 16, "card-1", NOW)
 
-    listed, before = [], None
-    while page := await store.list_sales(filter, before, 2):
-        assert len(page) <= 2
-        listed += [sale.invoice_id for sale in page]
-        before = page[-1].invoice_id
+    listed, page = [], await store.list_sales(filter, None, 2)
+    while True:
+        assert len(page.sales) <= 2
+        listed += [sale.invoice_id for sale in page.sales]
+        if page.end is None:
+            break
+        page = await store.list_sales(filter, page.end, 2)
 
     assert listed == [sales[number].invoice_id for number in expected]
     oldest_first = await store.list_sales(filter, None, 10, oldest_first=True)
-    assert [sale.invoice_id for sale in oldest_first] == listed[::-1]
+    assert [sale.invoice_id for sale in oldest_first.sales] == listed[::-1]
+    assert oldest_first.end is None
     if listed:
         rest = await store.list_sales(filter, listed[-1], 10, oldest_first=True)
-        assert [sale.invoice_id for sale in rest] == listed[-2::-1]
+        assert [sale.invoice_id for sale in rest.sales] == listed[-2::-1]
     assert await store.count_sales(filter) == len(expected)
 
 

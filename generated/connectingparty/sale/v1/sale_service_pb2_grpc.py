@@ -171,7 +171,8 @@ class SaleServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListSales(self, request, context):
-        """Lists sales, the latest first. Every filter that is set must hold. A page costs the same however deep it is.
+        """Lists sales, the latest first. Every filter that is set must hold. A page costs the same however deep it is; where the
+        filters leave out very much it can be short, even empty, and only an empty next_page_token is the end (AIP-158).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -78,7 +78,9 @@ class SaleServiceStub:
     GetSale: _grpc.UnaryUnaryMultiCallable[_sale_service_pb2.GetSaleRequest, _sale_service_pb2.GetSaleResponse]
     """Returns one sale with everything that was reported about its result."""
     ListSales: _grpc.UnaryUnaryMultiCallable[_sale_service_pb2.ListSalesRequest, _sale_service_pb2.ListSalesResponse]
-    """Lists sales, the latest first. Every filter that is set must hold. A page costs the same however deep it is."""
+    """Lists sales, the latest first. Every filter that is set must hold. A page costs the same however deep it is; where the
+    filters leave out very much it can be short, even empty, and only an empty next_page_token is the end (AIP-158).
+    """
     WatchSales: _grpc.UnaryStreamMultiCallable[_sale_service_pb2.WatchSalesRequest, _sale_service_pb2.WatchSalesResponse]
     """Streams every change of every sale, each once, in the order in which the changes were committed, and then waits for
     more. To resume after a break, give the cursor of the last change that was processed: nothing is lost and nothing
@@ -139,7 +141,9 @@ class SaleServiceAsyncStub(SaleServiceStub):
     GetSale: _aio.UnaryUnaryMultiCallable[_sale_service_pb2.GetSaleRequest, _sale_service_pb2.GetSaleResponse]  # type: ignore[assignment]
     """Returns one sale with everything that was reported about its result."""
     ListSales: _aio.UnaryUnaryMultiCallable[_sale_service_pb2.ListSalesRequest, _sale_service_pb2.ListSalesResponse]  # type: ignore[assignment]
-    """Lists sales, the latest first. Every filter that is set must hold. A page costs the same however deep it is."""
+    """Lists sales, the latest first. Every filter that is set must hold. A page costs the same however deep it is; where the
+    filters leave out very much it can be short, even empty, and only an empty next_page_token is the end (AIP-158).
+    """
     WatchSales: _aio.UnaryStreamMultiCallable[_sale_service_pb2.WatchSalesRequest, _sale_service_pb2.WatchSalesResponse]  # type: ignore[assignment]
     """Streams every change of every sale, each once, in the order in which the changes were committed, and then waits for
     more. To resume after a break, give the cursor of the last change that was processed: nothing is lost and nothing
@@ -251,7 +255,9 @@ class SaleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _sale_service_pb2.ListSalesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_sale_service_pb2.ListSalesResponse, _abc.Awaitable[_sale_service_pb2.ListSalesResponse]]:
-        """Lists sales, the latest first. Every filter that is set must hold. A page costs the same however deep it is."""
+        """Lists sales, the latest first. Every filter that is set must hold. A page costs the same however deep it is; where the
+        filters leave out very much it can be short, even empty, and only an empty next_page_token is the end (AIP-158).
+        """
 
     @_abc_1.abstractmethod
     def WatchSales(

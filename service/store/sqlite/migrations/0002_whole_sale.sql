@@ -39,13 +39,13 @@ FROM sales;
 DROP TABLE sales;
 ALTER TABLE new_sales RENAME TO sales;
 
--- The primary key follows the indexed columns: each lists sales by invoice id, that is by time.
-CREATE INDEX sales_by_state ON sales (state);
-CREATE INDEX sales_by_endpoint ON sales (endpoint_id);
+-- The primary key follows the indexed columns: each lists sales by invoice id, that is by time. Every one that a new sale
+-- is in makes initiate sale dearer; so states are two indexes, of which it is in the small one, and endpoints have none.
+CREATE INDEX sales_initiated ON sales (invoice_id) WHERE state = 'INITIATED';
+CREATE INDEX sales_by_state ON sales (state) WHERE state <> 'INITIATED';
 CREATE INDEX sales_by_consumer ON sales (consumer_id);
 CREATE INDEX sales_by_card ON sales (client_card_id) WHERE client_card_id IS NOT NULL;
 CREATE INDEX sales_by_session_token ON sales (session_token, access_token_hash) WHERE session_token IS NOT NULL;
-CREATE INDEX sales_to_expire ON sales (expire_time) WHERE state = 'INITIATED';
 
 -- What can change of a sale, as each change left it. One writer at a time gives the positions, so they are the order of
 -- the commits; they are removed in that order, and the last one never is, so that no position is given twice.
@@ -62,6 +62,21 @@ CREATE TABLE sale_changes (
 
 INSERT INTO sale_changes (invoice_id, update_time, state, check_time, amount_differs)
 SELECT invoice_id, update_time, state, check_time, 0 FROM sales ORDER BY update_time, invoice_id;
+
+-- Whatever opens a sale, or changes what is shown of it, sets its update_time.
+CREATE TRIGGER sale_opened AFTER INSERT ON sales BEGIN
+    INSERT INTO sale_changes (invoice_id, update_time, state, check_time, client_card_id, orderid, amount_differs)
+    VALUES (
+        new.invoice_id, new.update_time, new.state, new.check_time, new.client_card_id, new.orderid, new.amount_differs
+    );
+END;
+
+CREATE TRIGGER sale_changed AFTER UPDATE OF update_time ON sales BEGIN
+    INSERT INTO sale_changes (invoice_id, update_time, state, check_time, client_card_id, orderid, amount_differs)
+    VALUES (
+        new.invoice_id, new.update_time, new.state, new.check_time, new.client_card_id, new.orderid, new.amount_differs
+    );
+END;
 
 CREATE TABLE status_reports (
     invoice_id     TEXT NOT NULL,
