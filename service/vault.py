@@ -125,6 +125,8 @@ class Vault:
         nonce, ciphertext = sealed.sealed[:_NONCE_BYTES], sealed.sealed[_NONCE_BYTES:]
         identity = _identity(sealed.vault_key_id, client_card_id, consumer_id)
         try:
+            if len(nonce) < _NONCE_BYTES:
+                raise InvalidTag
             return CardData(*json.loads(cipher.decrypt(nonce, ciphertext, identity)))
         except InvalidTag:
             raise SealBroken(f"the data of card {client_card_id} is not what was sealed for it") from None
