@@ -15,7 +15,14 @@ import apsw
 import httpx2
 import pytest
 
-from tests.merchant import check_document, initiate_document, write_config
+from tests.merchant import (
+    callback_parameters,
+    check_document,
+    client_ids_document,
+    initiate_document,
+    notification_document,
+    write_config,
+)
 from tests.running import Program, service_arguments
 from tests.transports import OverGrpc, OverHttp, Transport
 
@@ -31,6 +38,12 @@ class Acknowledged:
     keys: list[str] = field(default_factory=list)
     checked: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
     """By invoice id: the session token, and the answer."""
+    saved: set[str] = field(default_factory=set)
+    """Invoice ids whose card was notified."""
+    cards: dict[str, str] = field(default_factory=dict)
+    """By invoice id: the client card id that was told."""
+    ended: set[str] = field(default_factory=set)
+    """Invoice ids whose result was reported."""
 
 
 def client_of(program: Program, stack: ExitStack, number: int) -> Transport:
@@ -54,12 +67,25 @@ def run_sales(program: Program, number: int, access_token: str, seen: Acknowledg
                     return
                 seen.keys.append(key)
                 seen.opened.append((document, opened.body))
-                token = secrets.token_hex(16)
-                checked = client.check(opened.body["invoiceId"], check_document(access_token, opened.body, token))
+                invoice_id, token = opened.body["invoiceId"], secrets.token_hex(16)
+                checked = client.check(invoice_id, check_document(access_token, opened.body, token))
+                if checked.code == 0:
+                    seen.checked[invoice_id] = (token, checked.body)
+                if len(seen.keys) % 3 == 0:
+                    end(client, access_token, invoice_id, token, seen)
             except (httpx2.TransportError, AssertionError):
                 return  # no answer, or over gRPC an error without a reason: the server was killed
-            if checked.code == 0:
-                seen.checked[opened.body["invoiceId"]] = (token, checked.body)
+
+
+def end(client: Transport, access_token: str, invoice_id: str, token: str, seen: Acknowledged) -> None:
+    """Save the card of a sale and report its result."""
+    if client.notify(notification_document(access_token, token, f"{int(token[:8], 16) % 50}")).code == 0:
+        seen.saved.add(invoice_id)
+        told = client.client_ids(invoice_id, client_ids_document(access_token))
+        if told.code == 0:
+            seen.cards[invoice_id] = told.body["sourceCardRefId"]
+    if client.callback(callback_parameters(invoice_id)).code == 0:
+        seen.ended.add(invoice_id)
 
 
 @contextmanager
@@ -87,14 +113,29 @@ def losses(program: Program, access_token: str, seen: list[Acknowledged]) -> lis
             for key, (document, opened) in zip(acknowledged.keys, acknowledged.opened, strict=True):
                 invoice_id = opened["invoiceId"]
                 token, answer = acknowledged.checked.get(invoice_id, (None, None))
+                if http.initiate(document, key).body != opened:
+                    lost.append(f"{invoice_id}: its key opened another session")
+                told = http.client_ids(invoice_id, client_ids_document(access_token))
+                if invoice_id in acknowledged.saved and told.code:
+                    lost.append(f"{invoice_id}: its card is gone: {told}")
+                if told.code == 0 and acknowledged.cards.get(invoice_id, card := told.body["sourceCardRefId"]) != card:
+                    lost.append(f"{invoice_id}: its card is another one")
+                if invoice_id in acknowledged.ended:
+                    # A sale that is final is not checked any more, not even with its own session token.
+                    again = http.check(invoice_id, check_document(access_token, opened, token or "x" * 16))
+                    if again.code != 1105:
+                        lost.append(f"{invoice_id}: it is not final any more: {again}")
+                    continue
                 checked = http.check(invoice_id, check_document(access_token, opened, token or "another-session-token"))
-                # A check that was not acknowledged may have been stored all the same, with the token of that time.
-                if checked.code not in ((0,) if token else (0, 1105)) or (answer and checked.body != answer):
+                # What was not acknowledged may have been stored all the same: a check, with the token of that time, or
+                # the result, after which no check is answered.
+                possible = {1105} if invoice_id in acknowledged.saved else set()
+                if checked.code not in ({0} if token else {0, 1105}) | possible or (
+                    answer and checked.code == 0 and checked.body != answer
+                ):
                     lost.append(f"{invoice_id}: check gave {checked}")
                 if token and http.check(invoice_id, check_document(access_token, opened, "x" * 16)).code != 1105:
                     lost.append(f"{invoice_id}: another session token was taken")
-                if http.initiate(document, key).body != opened:
-                    lost.append(f"{invoice_id}: its key opened another session")
     return lost
 
 
