@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.program.settings import Address, ConfigurationError, GatewaySettings, load_settings
-from service.program.settings import ServiceSettings, endpoints_of
+from service.program.settings import ServiceSettings, endpoints_of, vault_keys_of
 
 KEY = "58B2A205-5BB5-5BCB-B37D-2F2A4276B0BD"
 
@@ -99,3 +99,46 @@ def test_settings_do_not_show_their_keys(tmp_path: Path) -> None:
     text = f'[[endpoints]]\nid = "1"\nprovider = "SBC"\ncurrencies = ["EUR"]\ncontrol_keys = ["{KEY}"]\n'
 
     assert KEY not in repr(load_settings(ServiceSettings, write(tmp_path, text), {}))
+
+
+VAULT_KEY = "0f" * 32
+WHOLE = f'id = "1", key = "{VAULT_KEY}"'
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ('[{id = "1"}]', "vault.keys[0]: key: must be set, or key_file instead"),
+        (f'[{{{WHOLE}, key_file = "x"}}]', "vault.keys[0]: key: must be set, or key_file instead"),
+        ('[{id = "1", key = "0f0f"}]', "vault.keys[0].key: must be 64 hexadecimal digits"),
+        (f'[{{id = "1", key = "{"xy" * 32}"}}]', "vault.keys[0].key: must be 64 hexadecimal digits"),
+        ('[{id = "1", key_file = "/no/such"}]', "vault.keys[0].key_file: No such file or directory"),
+        (f"[{{{WHOLE}}}, {{{WHOLE}}}]", "vault.keys[1].id: 1 is there twice"),
+        (f'[{{id = "a b", key = "{VAULT_KEY}"}}]', "vault.keys[0].id: "),
+    ],
+)
+def test_a_wrong_vault_key_is_named_and_never_told(tmp_path: Path, keys: str, told: str) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        vault_keys_of(load_settings(ServiceSettings, write(tmp_path, f"[vault]\nkeys = {keys}\n"), {}).vault)
+
+    assert str(error.value).startswith(told)
+    assert VAULT_KEY not in str(error.value)
+
+
+def test_a_vault_key_can_be_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(f"{VAULT_KEY}\n")
+    text = f'[vault]\nkeys = [{{id = "1", key_file = "{tmp_path / "key"}"}}]\n'
+
+    (key,) = vault_keys_of(load_settings(ServiceSettings, write(tmp_path, text), {}).vault)
+
+    assert (key.id, key.secret) == ("1", bytes.fromhex(VAULT_KEY))
+
+
+@pytest.mark.parametrize("limits", ["{min = 0, max = 9}", "{min = 9, max = 9}", "{min = 9, max = 1}"])
+def test_a_random_sum_has_limits_that_leave_a_choice(tmp_path: Path, limits: str) -> None:
+    text = (
+        '[[endpoints]]\nid = "1"\nprovider = "SBC"\ncurrencies = ["EUR"]\n'
+        f'control_keys = ["{KEY}"]\nrandom_sum_centis = {limits}\n'
+    )
+
+    assert fault(tmp_path, text).startswith("endpoints[0].random_sum_centis: ")
