@@ -19,7 +19,7 @@ MessageT = TypeVar("MessageT", bound=Message)
 
 MAX_BYTES = 16384
 """How long a query may be: with every byte escaped it still fits a message of gRPC."""
-_MAX_PARAMETERS = 200
+_ESCAPES = "backslashreplace"
 
 
 class QueryCodec(Generic[MessageT]):
@@ -58,8 +58,7 @@ class QueryCodec(Generic[MessageT]):
             message.
 
         Raises:
-            GatewayError: ERROR_REASON_BODY_TOO_LARGE, the query is too long; _MALFORMED_REQUEST, there are too many
-                parameters.
+            GatewayError: `ERROR_REASON_BODY_TOO_LARGE`, the query is too long.
         """
         pairs = _read_pairs(query)
         values: dict[str, Any] = {}
@@ -82,14 +81,8 @@ class QueryCodec(Generic[MessageT]):
 def _read_pairs(query: bytes) -> list[tuple[str, str]]:
     if len(query) > MAX_BYTES:
         raise GatewayError(ErrorReason.ERROR_REASON_BODY_TOO_LARGE, f"The query is larger than {MAX_BYTES} bytes.")
-    try:
-        return parse_qsl(
-            query.decode("latin-1"), keep_blank_values=True, errors="backslashreplace", max_num_fields=_MAX_PARAMETERS
-        )
-    except ValueError:
-        raise GatewayError(
-            ErrorReason.ERROR_REASON_MALFORMED_REQUEST, f"The query has more than {_MAX_PARAMETERS} parameters."
-        ) from None
+    text = query.decode("utf-8", errors=_ESCAPES)
+    return parse_qsl(text, keep_blank_values=True, errors=_ESCAPES)
 
 
 def _without_nul(text: str) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from service.access_tokens import DEVICE_PREFIX
 from service.errors import ErrorReason, FieldViolation, SaleError
 from service.identifiers import Clock, Randomness, new_client_card_id
 from service.pages import next_token, page_of
@@ -61,8 +60,9 @@ class Cards:
             client_card_id: the card's.
 
         Raises:
-            SaleError: `ERROR_REASON_CLIENT_CARD_NOT_FOUND`, it is another consumer's, deleted, unknown, or a reference
-                that another endpoint made.
+            SaleError: ERROR_REASON_CLIENT_CARD_NOT_FOUND, it is another consumer's, deleted, unknown, or a reference
+                that another endpoint made; _SERVER_UNAVAILABLE, its vault key is not configured now.
+            SealBroken: its data was tampered with.
         """
         card = await self.get(sale.consumer_id, client_card_id)
         if card.endpoint_id not in (None, sale.endpoint_id):
@@ -102,17 +102,12 @@ class Cards:
             The card.
 
         Raises:
-            SaleError: ERROR_REASON_PATH_NOT_FOUND, the vault is off; _INVALID_FIELD, the number is none of a card, or
-                    the consumer is a device;
+            SaleError: ERROR_REASON_PATH_NOT_FOUND, the vault is off; _INVALID_FIELD, the number is none of a card;
                 _CLIENT_CARD_NOT_FOUND, this consumer has no such card in the vault.
         """
-        violations = []
-        if consumer_id.startswith(DEVICE_PREFIX):
-            violations.append(FieldViolation("consumerId", f"must not begin with {DEVICE_PREFIX}"))
+        self._vault.require_key()
         if not _passes_luhn(data.number):
-            violations.append(FieldViolation("card.number", "must be right by the Luhn formula"))
-        if violations:
-            raise SaleError.invalid_fields(violations)
+            raise SaleError.invalid_fields([FieldViolation("card.number", "must be right by the Luhn formula")])
         if client_card_id is None:
             now = self._clock()
             new = StoredCard(new_client_card_id(now, self._randomness), consumer_id, now, email=email)
@@ -128,7 +123,7 @@ class Cards:
                 return card
 
     async def delete(self, consumer_id: str, client_card_id: str) -> None:
-        """Delete a card, and what is known of it.
+        """Delete a card. Its ids stay, so that a notification of it that is repeated does not bring it back.
 
         Raises:
             SaleError: `ERROR_REASON_CLIENT_CARD_NOT_FOUND`.
@@ -137,6 +132,7 @@ class Cards:
             known = await self.get(consumer_id, client_card_id)
             deleted = replace(
                 known,
+                unique_reference_card_id=None,
                 bin=None,
                 last_four=None,
                 email=None,
@@ -171,21 +167,20 @@ class Cards:
         Raises:
             SaleError: ERROR_REASON_PATH_NOT_FOUND, the vault is off; _SERVER_UNAVAILABLE, a key is not configured.
         """
+        key_id = self._vault.require_key()
         count, broken, after = 0, [], ""
-        while cards := await self._store.list_cards_sealed_otherwise(
-            self._vault.sealing_key_id, after, _REENCRYPT_BATCH
-        ):
+        while cards := await self._store.list_cards_sealed_otherwise(key_id, after, _REENCRYPT_BATCH):
             after = cards[-1].client_card_id
             for card in cards:
                 try:
-                    count += await self._reencrypt(card)
+                    count += await self._reencrypt(card, key_id)
                 except SealBroken:
                     broken.append(card.client_card_id)
         return count, broken
 
-    async def _reencrypt(self, card: StoredCard) -> bool:
+    async def _reencrypt(self, card: StoredCard, key_id: str) -> bool:
         known: StoredCard | None = card
-        while known is not None and known.vault_key_id != self._vault.sealing_key_id:
+        while known is not None and known.vault_key_id != key_id:
             if (data := self._open(known)) is None:
                 break
             if await self._store.replace_card(self._sealed(known, data), known):

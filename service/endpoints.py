@@ -54,7 +54,8 @@ class Endpoint:
             raise ValueError("currencies: needs one currency at least")
         if self.min_centis > self.max_centis:
             raise ValueError("min_centis: is more than max_centis")
-        if self.random_sum_centis is not None and not 1 <= self.random_sum_centis.min < self.random_sum_centis.max:
+        limits = self.random_sum_centis
+        if limits is not None and not 1 <= limits.min < limits.max <= MAX_AMOUNT_CENTIS:
             raise ValueError("random_sum_centis: min must be 1 at least, and less than max")
 
     def in_case(self, signature: str) -> str:

@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from service.identifiers import Clock
 from service.store import Store
 
 BATCH = 100
-"""How many rows one step changes: a few milliseconds in which no request is written."""
+"""How many rows one step changes or looks at: a few milliseconds in which no request is written."""
 _PAUSE_SECONDS = 0.005
 """Between two steps, for the requests that have queued up."""
+_LOOK_AGAIN = timedelta(hours=1)
+"""How often old sales that could not be purged are looked at again."""
 
 
 class Housekeeping:
@@ -26,28 +28,42 @@ class Housekeeping:
         self._store = store
         self._clock = clock
         self._retention = retention
+        self._looked_up_to = ""
+        self._begun: datetime | None = None
 
     async def run(self) -> Mapping[str, int]:
         """Do all that is due now.
 
         Returns:
             How many rows of which kind were changed: `expired_sessions`, `purged_access_tokens`,
-            `purged_idempotency_records`, `purged_changes` and `purged_sales`.
+            `purged_idempotency_records`, and with a retention `purged_changes` and `purged_sales`.
 
         Raises:
             StoreUnavailable: it could not be finished; what was done is done.
         """
         now = self._clock()
-        steps: dict[str, Callable[[], Awaitable[int]]] = {
-            "expired_sessions": lambda: self._store.expire_sessions(now, BATCH),
-            "purged_access_tokens": lambda: self._store.purge_access_tokens(now, BATCH),
-            "purged_idempotency_records": lambda: self._store.purge_idempotency_records(now, BATCH),
+        counts = {
+            "expired_sessions": await _repeat(lambda: self._store.expire_sessions(now, BATCH)),
+            "purged_access_tokens": await _repeat(lambda: self._store.purge_access_tokens(now, BATCH)),
+            "purged_idempotency_records": await _repeat(lambda: self._store.purge_idempotency_records(now, BATCH)),
         }
         if self._retention is not None:
-            updated_before = now - self._retention
-            steps["purged_changes"] = lambda: self._store.purge_changes(updated_before, BATCH)
-            steps["purged_sales"] = lambda: self._store.purge_sales(updated_before, BATCH)
-        return {name: await _repeat(step) for name, step in steps.items()}
+            kept_since = now - self._retention
+            counts["purged_changes"] = await _repeat(lambda: self._store.purge_changes(kept_since, BATCH))
+            counts["purged_sales"] = await self._purge_sales(kept_since, now)
+        return counts
+
+    async def _purge_sales(self, kept_since: datetime, now: datetime) -> int:
+        if self._begun is None or self._begun + _LOOK_AGAIN <= now:
+            self._looked_up_to, self._begun = "", now
+        total, end = 0, self._looked_up_to
+        while True:
+            count, up_to = await self._store.purge_sales(kept_since, end, BATCH)
+            total += count
+            if up_to is None:
+                return total
+            self._looked_up_to = end = up_to
+            await asyncio.sleep(_PAUSE_SECONDS)
 
 
 async def _repeat(step: Callable[[], Awaitable[int]]) -> int:

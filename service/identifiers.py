@@ -70,7 +70,7 @@ def new_client_card_id(now: datetime, randomness: Randomness) -> ClientCardId:
 
 def first_uuid(moment: datetime) -> str:
     """Return what every id made before this moment is smaller than, and none that is made then or later."""
-    return _uuid(moment, 0)
+    return _uuid(max(moment, _EPOCH), 0)
 
 
 def _uuid(now: datetime, random: int) -> str:

@@ -7,10 +7,10 @@ from service.store import Sale
 
 
 def bind_to_log(sale: Sale, endpoint: Endpoint | None) -> None:
-    """Name a sale in everything that is logged of this request, and to the caller where it is refused.
+    """Name a sale in everything that is logged of this request, here and at a gateway that has sent it on.
 
     Args:
-        sale: the sale; the caller is known to be allowed to know of it.
+        sale: the sale; its invoice id is what the caller has sent, or may know.
         endpoint: the sale's, if it is configured.
     """
     bind_contextvars(

@@ -15,7 +15,6 @@ _BATCH = 100
 _KEPT_BATCHES = 4
 _MAX_LOOKS = 10
 """How often the store is asked for one page."""
-_WAIT_SECONDS = 1.0
 _MAX_DISORDER = timedelta(minutes=1)
 """How much later a change can be committed than it was made, and clocks of processes can differ."""
 
@@ -38,10 +37,10 @@ class SaleReader:
         Raises:
             SaleError: `ERROR_REASON_INVOICE_NOT_FOUND`.
         """
-        sale = await self._store.find_sale(invoice_id)
-        if sale is None:
+        found = await self._store.find_sale_and_reports(invoice_id)
+        if found is None:
             raise SaleError(ErrorReason.ERROR_REASON_INVOICE_NOT_FOUND)
-        return sale, await self._store.list_status_reports(invoice_id)
+        return found
 
     async def list(
         self, filter: SaleFilter, page_token: str | None = None, page_size: int = 0
@@ -81,11 +80,13 @@ class SaleReader:
 
     async def watch_since(self, moment: datetime) -> AsyncGenerator[SaleChange, None]:
         """Yield every change that was made at this moment or later, as `watch` does."""
-        # Changes are not quite in the order of their times: each is made a little before its commit.
-        after, known = await self._store.position_before(moment - _MAX_DISORDER), await self._store.last_position()
+        # Changes are not quite in the order of their times: each is made a little before its commit. Of those that are
+        # still to come one may have begun a little before a moment that is now.
+        early = moment - _MAX_DISORDER
+        after, known = await self._store.position_before(early), await self._store.last_position()
         async with aclosing(self.watch(after)) as changes:
             async for change in changes:
-                if change.position > known or change.sale.update_time >= moment:
+                if change.sale.update_time >= (early if change.position > known else moment):
                     yield change
 
     async def watch(self, after: int = 0) -> AsyncGenerator[SaleChange, None]:
@@ -109,7 +110,7 @@ class SaleReader:
                 yield change
                 after = change.position
             if not changes:
-                await self._store.wait_for_change(_WAIT_SECONDS)
+                await self._store.wait_for_change()
         raise StoreUnavailable("The server stops; resume from the last cursor.")
 
     async def _changes_after(self, after: int) -> Sequence[SaleChange]:

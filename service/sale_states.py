@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from connectingparty.sale.v1.sale_pb2 import SaleState
 
-__all__ = ["FINAL", "LEGAL_MOVES", "SaleState", "is_known", "legal_moves_of", "words_of"]
+__all__ = ["FINAL", "LEGAL_MOVES", "SaleState", "has_got_to", "is_known", "legal_moves_of", "words_of"]
 
 _RESULTS = frozenset(
     {
@@ -46,6 +46,15 @@ _SEQUENCE = ("sale", "reversal", "chargeback")
 def is_known(type: str, status: str) -> bool:
     """Tell whether a report of this type and status tells how a sale ended."""
     return (type, status) in _TARGETS
+
+
+def has_got_to(state: SaleState.ValueType, type: str, status: str) -> bool:
+    """Tell whether a sale in this state is, or has been, in the one that a report of this type and status asks for."""
+    target = _TARGETS.get((type, status))
+    return target is not None and (
+        target == state
+        or any(has_got_to(state, *words) for words, end in _TARGETS.items() if end in LEGAL_MOVES[target])
+    )
 
 
 def words_of(state: SaleState.ValueType) -> tuple[str, str]:

@@ -148,11 +148,13 @@ class Sales:
         card = None
         if request.client_card_id is not None:
             card = await self._cards.source_of_funds(sale, request.client_card_id)
-        if sale.session_token is not None:
-            _require_same_card(sale, request.client_card_id)
-        else:
+        if sale.session_token is None:
             sale = await self._store.bind_check(sale.invoice_id, request.session_token, request.client_card_id, now)
             _require_open(sale, request.session_token, now)
+        if sale.check_card_id != request.client_card_id:
+            raise SaleError(
+                ErrorReason.ERROR_REASON_SESSION_ALREADY_CHECKED, "The session was already checked with another card."
+            )
         signature = check_signature(
             endpoint.control_keys[0],
             serial_number=sale.serial_number,
@@ -242,14 +244,6 @@ def _require_open(sale: Sale, session_token: str, now: datetime) -> None:
             raise SaleError(ErrorReason.ERROR_REASON_SESSION_EXPIRED)
     elif not same(sale.session_token, session_token):
         raise SaleError(ErrorReason.ERROR_REASON_SESSION_ALREADY_CHECKED)
-
-
-def _require_same_card(sale: Sale, client_card_id: str | None) -> None:
-    # What the first check was answered is what the sale is paid with; a repeated one may leave the card out.
-    if client_card_id not in (None, sale.client_card_id):
-        raise SaleError(
-            ErrorReason.ERROR_REASON_SESSION_ALREADY_CHECKED, "The session was already checked with another card."
-        )
 
 
 def _matches(sale: Sale, request: CheckSale) -> bool:

@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from service.errors import ErrorReason, SaleError, StoreUnavailable
 from service.identifiers import Randomness
+
+_log = structlog.stdlib.get_logger(__name__)
 
 KEY_BYTES = 32
 _NONCE_BYTES = 12
@@ -79,9 +82,8 @@ class Vault:
         self._ciphers = {key.id: AESGCM(key.secret) for key in keys}
         self._sealing_key_id = keys[0].id if keys else None
 
-    @property
-    def sealing_key_id(self) -> str:
-        """Id of the key that encrypts.
+    def require_key(self) -> str:
+        """Return the id of the key that encrypts.
 
         Raises:
             SaleError: `ERROR_REASON_PATH_NOT_FOUND`, the vault is off.
@@ -101,7 +103,7 @@ class Vault:
         Raises:
             SaleError: `ERROR_REASON_PATH_NOT_FOUND`, the vault is off.
         """
-        key_id, nonce = self.sealing_key_id, self._randomness(_NONCE_BYTES)
+        key_id, nonce = self.require_key(), self._randomness(_NONCE_BYTES)
         values = data.number, data.month, data.year, data.first_name, data.last_name
         identity = _identity(key_id, client_card_id, consumer_id)
         ciphertext = self._ciphers[key_id].encrypt(nonce, json.dumps(values).encode(), identity)
@@ -121,6 +123,7 @@ class Vault:
         """
         cipher = self._ciphers.get(sealed.vault_key_id)
         if cipher is None:
+            _log.error("vault key not configured", vault_key_id=sealed.vault_key_id)
             raise StoreUnavailable("The vault key of this card is not configured now; try again later.")
         nonce, ciphertext = sealed.sealed[:_NONCE_BYTES], sealed.sealed[_NONCE_BYTES:]
         identity = _identity(sealed.vault_key_id, client_card_id, consumer_id)

@@ -57,7 +57,7 @@ def _parse_duration(value: object) -> object:
     if isinstance(value, timedelta):
         return value
     if not isinstance(value, str) or (match := _DURATION.fullmatch(value)) is None or int(match[1]) == 0:
-        raise ValueError("must be a number and a unit, as in 500ms, 30s, 30m, 12h or 31d")
+        raise ValueError("must be a number above 0 and a unit, as in 500ms, 30s, 30m, 12h or 31d")
     return int(match[1]) * _UNITS[match[2]]
 
 
@@ -134,6 +134,8 @@ def load_settings(settings_class: type[SettingsT], file: Path | None, flags: Map
     )
     try:
         return settings_class.model_construct(**dict(with_file(**_given(flags))))
+    except (OSError, UnicodeDecodeError):
+        raise ConfigurationError(f"--config: {file} can't be read as text") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"--config: {file} is not TOML: {error}") from None
     except SettingsError as error:

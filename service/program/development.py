@@ -24,9 +24,7 @@ def with_development_defaults(settings: ServiceSettings) -> ServiceSettings:
         if not _is_loopback(section.listen):
             raise ConfigurationError(f"{name}.listen: --dev listens on loopback only, not on {section.listen}")
     endpoints = settings.endpoints or (EndpointSettings.model_validate(_ENDPOINT),)
-    return settings.model_copy(
-        update={"endpoints": endpoints, "grpc": settings.grpc.model_copy(update={"reflection": True})}
-    )
+    return settings.in_development(endpoints, settings.grpc.model_copy(update={"reflection": True}))
 
 
 def banner(settings: ServiceSettings, http: Address | None, grpc: Address) -> str:
@@ -38,13 +36,14 @@ def banner(settings: ServiceSettings, http: Address | None, grpc: Address) -> st
         grpc: where the gRPC port is.
     """
     endpoint = settings.endpoints[0]
+    keys = [key.get_secret_value() for key in endpoint.control_keys]
     lines = [
-        "Connecting Party's server, development mode: test keys, loopback only.",
+        "Connecting Party's server, development mode: loopback only.",
         "",
         f"  JSON gateway  {f'http://{http}' if http else 'none (--no-http)'}",
         f"  gRPC          {grpc} (plaintext, with reflection)",
         f"  endpoint id   {endpoint.id}",
-        f"  control key   {endpoint.control_keys[0].get_secret_value() if endpoint.control_keys else 'from its file'}",
+        f"  control key   {CONTROL_KEY if keys == [CONTROL_KEY] else 'as configured'}",
         f"  data          {settings.store.path}",
     ]
     if http:

@@ -40,7 +40,7 @@ store_option = click.option(
 def purge(config: Path | None, store: str | None) -> None:
     """Expire sessions and remove what has expired, as `serve` does by itself.
 
-    That is: access tokens and idempotency keys; and final sales, where housekeeping.retention is set.
+    That is: access tokens and idempotency keys; and final sales and changes, where housekeeping.retention is set.
     """
     settings = _settings(config, store)
 
@@ -140,6 +140,8 @@ def _in_utc(moment: datetime | None) -> datetime | None:
 def _open_private(path: Path) -> TextIO:
     # Who paid what is for nobody else to read.
     try:
-        return os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", newline="")
+        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+        os.fchmod(descriptor, 0o600)  # of a file that was there already, too
+        return os.fdopen(descriptor, "w", encoding="utf-8", newline="")
     except OSError as error:
-        raise ConfigurationError(f"--output: {error.strerror}") from None
+        raise ConfigurationError(f"--output: {path}: {error.strerror}") from None

@@ -13,6 +13,7 @@ from gateway.program.process import run_server
 from gateway.program.serve import create_http_server
 from gateway.program.settings import Address, ConfigurationError, load_settings
 from service.errors import StoreUnavailable
+from service.program.development import with_development_defaults
 from service.program.domain import create_domain
 from service.program.settings import ServiceSettings
 from service.rpc.server import SaleServer
@@ -84,16 +85,24 @@ class ServiceServer:
     def reload(self) -> None:
         """Read the endpoints and all keys again; if they are wrong, say so and keep those that there are."""
         try:
-            settings = self._settings
-            if self._config is not None:
-                settings = load_settings(ServiceSettings, self._config, {})
-            # Without endpoints in the file, development mode's stay.
-            endpoints = settings.endpoints or self._settings.endpoints
-            self._domain.replace_keys(settings.model_copy(update={"endpoints": endpoints}))
+            self.read_again()
         except ConfigurationError as error:
-            _log.error("endpoints not reloaded", fault=str(error))
+            _log.error("settings not reloaded", fault=str(error))
         else:
-            _log.info("endpoints reloaded")
+            _log.info("settings reloaded")
+
+    def read_again(self) -> None:
+        """Read the endpoints and all keys again.
+
+        Raises:
+            ConfigurationError: they are wrong; then they stay as they are.
+        """
+        settings = self._settings
+        if self._config is not None:
+            settings = load_settings(ServiceSettings, self._config, {})
+        if self._settings.development:
+            settings = with_development_defaults(settings)
+        self._domain.replace_keys(settings)
 
     async def _keep_house(self) -> None:
         while True:
@@ -142,7 +151,7 @@ def serve_worker(
 
     def create() -> ServiceServer:
         server = ServiceServer(settings, config, listener, grpc)
-        server.reload()  # a worker that replaces another must not go back to keys that were rotated since the start
+        server.read_again()  # a worker that replaces another must not go back to keys that were rotated since the start
         return server
 
     run_server(create, lambda server: on_ready())

@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, SecretStr, StringConstraints, model_validator
 
 from gateway.program.settings import (
     Address,
@@ -27,6 +27,15 @@ def _require_sqlite(url: str) -> str:
     if not url.startswith(SQLITE_SCHEME) or url == SQLITE_SCHEME:
         raise ValueError("must be sqlite:///PATH, with one more slash where the path is absolute")
     return url
+
+
+def _read(path: Path, setting: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"{setting}: {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{setting}: {path}: is not text") from None
 
 
 class GrpcSettings(Section):
@@ -76,7 +85,7 @@ class HousekeepingSettings(Section):
     """What `serve` does by itself, and `purge` by hand."""
 
     interval: DurationSetting = timedelta(seconds=10)
-    retention: DurationSetting | None = None
+    retention: Annotated[DurationSetting, Field(le=timedelta(days=36500))] | None = None
     """How long a final sale is kept after its last change; for ever if it is not set."""
 
 
@@ -105,10 +114,7 @@ class VaultKeySettings(Section):
             name, text = "key", self.key.get_secret_value() if self.key else ""
         else:
             name = "key_file"
-            try:
-                text = self.key_file.read_text()
-            except OSError as error:
-                raise ValueError(f"{name}: {error.strerror}") from None
+            text = _read(self.key_file, name)
         try:
             return VaultKey(self.id, bytes.fromhex(text))
         except ValueError:
@@ -165,10 +171,7 @@ class EndpointSettings(Section):
             name, lines = "control_keys", [key.get_secret_value() for key in self.control_keys]
         else:
             name = "control_key_file"
-            try:
-                lines = self.control_key_file.read_text().split()
-            except OSError as error:
-                raise ValueError(f"{name}: {error.strerror}") from None
+            lines = _read(self.control_key_file, name).split()
         keys = []
         for position, line in enumerate(lines):
             try:
@@ -189,6 +192,18 @@ class ServiceSettings(ProgramSettings):
     housekeeping: HousekeepingSettings = HousekeepingSettings()
     vault: VaultSettings = VaultSettings()
     endpoints: tuple[EndpointSettings, ...] = ()
+    _development: bool = PrivateAttr(default=False)
+
+    @property
+    def development(self) -> bool:
+        """Whether `--dev` was given; no file and no environment can."""
+        return self._development
+
+    def in_development(self, endpoints: "tuple[EndpointSettings, ...]", grpc: GrpcSettings) -> "ServiceSettings":
+        """Return these settings with others of development mode in their places."""
+        settings = self.model_copy(update={"endpoints": endpoints, "grpc": grpc})
+        settings._development = True
+        return settings
 
 
 def endpoints_of(settings: Sequence[EndpointSettings]) -> tuple[Endpoint, ...]:

@@ -249,7 +249,7 @@ def _source_of_funds(funds: SourceOfFunds) -> CheckSaleResponse.SourceOfFunds:
 
 
 def _parameters(request: ReceiveCallbackRequest) -> Iterator[tuple[str, str]]:
-    """Yield every parameter of a callback as it was in the query: the known ones first, each under its field's name."""
+    """Yield every parameter of a callback: the known ones, each under its field's name, then the others in order."""
     for field, value in request.ListFields():
         if field.type == FieldDescriptor.TYPE_STRING:
             yield field.name, value

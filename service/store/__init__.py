@@ -124,8 +124,8 @@ class Store(Protocol):
             that tell of nothing known and this is one more, and nothing was stored.
         """
 
-    async def list_status_reports(self, invoice_id: str) -> Sequence[StatusReport]:
-        """Return what was reported about a sale, in the order in which it was received."""
+    async def find_sale_and_reports(self, invoice_id: str) -> tuple[Sale, Sequence[StatusReport]] | None:
+        """Return the sale with this invoice id, if there is one, and what was reported about it in order of arrival."""
 
     async def count_random_sum_answer(self, invoice_id: str, *, failed: bool) -> int:
         """Count an answer to the random sum of a sale, if it was wrong.
@@ -146,8 +146,8 @@ class Store(Protocol):
             limit: how many at most.
 
         Raises:
-            PositionUnknown: changes after it were purged, or no change has got as far; never for 0, with which the
-                oldest are read that are kept.
+            PositionUnknown: changes after it were purged, or their sales, or no change has got as far; never for 0,
+                with which the oldest are read that are kept.
         """
 
     async def position_before(self, moment: datetime) -> int:
@@ -156,11 +156,11 @@ class Store(Protocol):
     async def last_position(self) -> int:
         """Return the position of the last change; 0 if there is none."""
 
-    async def wait_for_change(self, seconds: float) -> None:
-        """Return soon after a change was committed, here or in another process, or when the time is over."""
+    async def wait_for_change(self) -> None:
+        """Return soon after a change was committed, here or in another process; sometimes without one."""
 
     async def map_card(self, invoice_id: str, card: StoredCard) -> None:
-        """Store the card that a sale was paid with, and name it as the sale's.
+        """Store the card that a sale was paid with, and name it as the sale's, unless that has a later one.
 
         The same consumer's card with the same endpoint and server card id is the same card; it stays as it is. One that
         was this sale's and deleted since stays deleted.
@@ -235,12 +235,25 @@ class Store(Protocol):
         """Remove idempotency records that have expired; return how many."""
 
     async def purge_changes(self, made_before: datetime, limit: int) -> int:
-        """Remove the oldest changes, up to the first that was made at this moment or later; return how many."""
+        """Remove the oldest changes, up to the last that was made before; return how many.
 
-    async def purge_sales(self, updated_before: datetime, limit: int) -> int:
-        """Remove final sales that did not change since, with their reports; return how many.
+        Args:
+            made_before: the moment.
+            limit: how many to look at.
+        """
 
-        Their changes must have been purged before: what is left of them is not read any more.
+    async def purge_sales(self, updated_before: datetime, beyond: str, limit: int) -> tuple[int, str | None]:
+        """Remove final sales that did not change since, with their reports.
+
+        Their changes are purged before: whoever comes to one of a sale that is not there any more is told.
+
+        Args:
+            updated_before: the moment.
+            beyond: only sales with a larger invoice id; empty for all.
+            limit: how many to look at.
+
+        Returns:
+            How many were removed, and the invoice id up to which was looked; None if that is all.
         """
 
     async def ping(self) -> None:

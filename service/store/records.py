@@ -42,8 +42,10 @@ class Sale:
     session_token: str | None = None
     """The payment gateway's token, once the first check has bound it."""
     check_time: datetime | None = None
+    check_card_id: str | None = None
+    """The client card id that the first check named."""
     client_card_id: str | None = None
-    """The card that it was paid with, or that was saved with it."""
+    """The card that it was paid with, or that was saved with it: of both the one that was saved later."""
     orderid: str | None = None
     """The payment gateway's id of the order, once a report named it."""
     amount_differs: bool = False

@@ -412,7 +412,21 @@ def test_a_check_that_is_repeated_with_another_card_is_refused(transport: Transp
     first = transport.check(opened["invoiceId"], with_card(check, anna.client_card_id))
     assert first.code == 0
     assert transport.check(opened["invoiceId"], with_card(check, told.body["sourceCardRefId"])).code == 1105
+    assert transport.check(opened["invoiceId"], check).code == 1105
     assert transport.check(opened["invoiceId"], with_card(check, anna.client_card_id)) == first
+
+
+def test_a_check_is_repeated_as_it_was_after_its_card_was_renewed(transport: Transport, anna: Consumer) -> None:
+    document = with_member(initiate_document(anna.access_token), "consumer.device.serialNumber", anna.serial_number)
+    opened = transport.initiate(document).body
+    token = secrets.token_hex(16)
+    check = with_card(check_document(anna.access_token, opened, token, anna.serial_number), anna.client_card_id)
+    first = transport.check(opened["invoiceId"], check)
+    assert transport.notify(notification_document(anna.access_token, token, "99000003", anna.serial_number)).code == 0
+
+    assert transport.check(opened["invoiceId"], check) == first
+    told = transport.client_ids(opened["invoiceId"], client_ids_document(anna.access_token, anna.serial_number))
+    assert told.body["sourceCardRefId"] != anna.client_card_id
 
 
 def test_a_deleted_card_is_not_brought_back_by_the_notification_of_a_later_sale(

@@ -100,6 +100,8 @@ def test_an_export_into_a_file_is_for_its_owner_alone(tmp_path: Path) -> None:
         deployment = deploy(stack, "one process", tmp_path)
         checked(deployment.http)
         target = tmp_path / "sales.csv"
+        target.write_text("an older export\n" * 100)
+        target.chmod(0o644)
 
         assert exported(tmp_path, "--format=csv", f"--output={target}") == ""
         assert len(target.read_text().splitlines()) == 2
@@ -161,10 +163,10 @@ def vault_settings(*keys: str) -> str:
 
 def reload(deployment: Deployment, folder: Path, *keys: str) -> None:
     write_config(folder / "sale.toml", vault_settings(*keys))
-    before = sum(event["event"] == "endpoints reloaded" for event in deployment.service.events())
+    before = sum(event["event"] == "settings reloaded" for event in deployment.service.events())
     deployment.service.send(signal.SIGHUP)
     deadline = time.monotonic() + 20
-    while sum(event["event"] == "endpoints reloaded" for event in deployment.service.events()) == before:
+    while sum(event["event"] == "settings reloaded" for event in deployment.service.events()) == before:
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -272,6 +274,19 @@ def test_a_card_whose_key_is_not_configured_waits_for_it(tmp_path: Path) -> None
 
         reload(deployment, tmp_path, "b", "a")
         assert deployment.http.check(opened["invoiceId"], check).code == 0
+
+
+@pytest.mark.parametrize("text", ["", "\xff", "[[endpoints]]\nid = 1\n"])
+def test_a_file_that_is_half_written_changes_nothing(tmp_path: Path, text: str) -> None:
+    with ExitStack() as stack:
+        deployment = deploy(stack, "two workers", tmp_path, vault_settings("a"))
+        (tmp_path / "sale.toml").write_bytes(text.encode("latin-1"))
+        deployment.service.send(signal.SIGHUP)
+        deployment.service.wait_for_event("settings not reloaded")
+
+        put = PutCardRequest(consumer_id="anna", card=card_data())
+        assert deployment.grpc.cards.PutCard(put, timeout=20).card.last_four == "1111"
+        assert checked(deployment.http)
 
 
 def test_without_a_key_the_vault_is_off(tmp_path: Path) -> None:

@@ -200,16 +200,16 @@ def test_control_keys_are_rotated_without_a_restart(tmp_path: Path, kind: str) -
             return sign(key, SERIAL_NUMBER, session["session"]["nonce"], SBC.endpoint_id, str(session["invoiceId"]))
 
         old = http.initiate(initiate_document(access_token)).body
-        reload("endpoints reloaded", NEW_KEY, SBC.control_key)
+        reload("settings reloaded", NEW_KEY, SBC.control_key)
         new = http.initiate(initiate_document(access_token)).body
         for session in (old, new):
             checked = http.check(session["invoiceId"], check_document(access_token, session))
             assert checked.body["session"]["checkSignature"] == check_signature(session, NEW_KEY)
 
         never_checked = http.initiate(initiate_document(access_token)).body
-        reload("endpoints not reloaded", "no key")
+        reload("settings not reloaded", "no key")
         assert http.initiate(initiate_document(access_token)).code == 0
-        reload("endpoints reloaded", SBC.control_key)
+        reload("settings reloaded", SBC.control_key)
         assert http.check(never_checked["invoiceId"], check_document(access_token, never_checked)).code == 1102
 
 
@@ -301,7 +301,7 @@ def test_a_line_tells_each_request_and_no_line_tells_a_secret(tmp_path: Path, ki
         )
         client.post("/sale/initiate-sale", json=document, headers={"X-Request-Id": "from-the-app"})
         deployment.service.send(signal.SIGHUP)
-        deployment.service.wait_for_event("endpoints reloaded")
+        deployment.service.wait_for_event("settings reloaded")
         deployment.gateway.stop()
         deployment.service.stop()
 

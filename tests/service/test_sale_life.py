@@ -219,7 +219,8 @@ class SaleLife(RuleBasedStateMachine):
         for id, known in self.model.items():
             assert SaleState.Name(stored[id].state).removeprefix("SALE_STATE_") == known.state
             assert stored[id].session_token == known.session_token
-            reports = self.run(self.store.list_status_reports(id))
+            found = self.run(self.store.find_sale_and_reports(id))
+            reports = [] if found is None else found[1]
             assert {(report.type, report.status, report.orderid) for report in reports} == known.reports
             assert len(reports) == len(known.reports)
 

@@ -142,7 +142,7 @@ async def test_a_sale_that_was_purged_before_its_changes_is_passed_over(store: S
     await store.open_session(gone, None)
     await store.report_status(new_report(gone), must_move=False)
     await store.open_session(kept, None)
-    await store.purge_sales(NOW + timedelta(days=1), 10)
+    await store.purge_sales(NOW + timedelta(days=1), "", 10)
 
     assert [change.sale for change in await taken(reader, 1)] == [kept]
 

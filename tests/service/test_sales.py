@@ -11,7 +11,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from service.access_tokens import AccessTokens
+from service.access_tokens import AccessTokens, Binding
 from service.cards import Cards
 from service.currencies import CURRENCIES
 from service.endpoints import Endpoint, Endpoints
@@ -22,6 +22,7 @@ from service.sales import CheckSale, ConfirmedSale, InitiateSale, Sales
 from service.signing import parse_control_key
 from service.store import Sale
 from service.store.sqlite import SqliteStore
+from service.vault import CardData
 from tests.merchant import SBC, SESSION_TOKEN, sign
 from tests.service.conftest import Clock, Randomness
 
@@ -84,6 +85,28 @@ async def test_of_racing_session_tokens_one_is_bound(sales: Sales, request_: Ini
 
     assert sum(isinstance(result, ConfirmedSale) for result in results) == 1
     assert sum(isinstance(result, SaleError) for result in results) == 49
+
+
+async def test_of_racing_checks_with_different_cards_one_kind_is_confirmed(
+    sales: Sales, cards: Cards, access_tokens: AccessTokens, request_: InitiateSale
+) -> None:
+    token, _ = await access_tokens.issue(Binding(consumer_id="anna"))
+    request = replace(request_, access_token=token)
+    data = CardData("4111111111111111", 1, 2030, "A", "B")
+    ids = [None, *[(await cards.put("anna", data, None)).client_card_id for _ in range(2)]]
+    sale = await sales.initiate(request)
+    checks = [replace(check_of(request, sale), client_card_id=ids[number % 3]) for number in range(30)]
+    results = await asyncio.gather(*(sales.check(check) for check in checks), return_exceptions=True)
+
+    confirmed = {
+        check.client_card_id for check, result in zip(checks, results, strict=True) if isinstance(result, ConfirmedSale)
+    }
+    assert len(confirmed) == 1
+    for check in checks[:3]:
+        if check.client_card_id in confirmed:
+            assert await sales.check(check)
+        else:
+            assert await refusal(sales, check) == "SESSION_ALREADY_CHECKED"
 
 
 @pytest.mark.parametrize("change", ["amount_centis = 1", "currency = 'USD'", "amount_centis = 10420"])

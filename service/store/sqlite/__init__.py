@@ -6,6 +6,7 @@ of their own, in the event loop's thread: they are a few pages that are in memor
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
@@ -91,9 +92,9 @@ class SqliteStore:
         """See `service.store.Store`."""
         return await self._change(reports.report_status, report, must_move=must_move)
 
-    async def list_status_reports(self, invoice_id: str) -> Sequence[StatusReport]:
+    async def find_sale_and_reports(self, invoice_id: str) -> tuple[Sale, Sequence[StatusReport]] | None:
         """See `service.store.Store`."""
-        return self._read(reports.list_status_reports, invoice_id)
+        return self._read(reports.find_sale_and_reports, invoice_id)
 
     async def count_random_sum_answer(self, invoice_id: str, *, failed: bool) -> int:
         """See `service.store.Store`."""
@@ -111,13 +112,11 @@ class SqliteStore:
         """See `service.store.Store`."""
         return self._read(changes.last_position)
 
-    async def wait_for_change(self, seconds: float) -> None:
+    async def wait_for_change(self) -> None:
         """See `service.store.Store`."""
-        try:
-            async with asyncio.timeout(min(seconds, _POLL_SECONDS)):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_POLL_SECONDS):
                 await self._committed.wait()
-        except TimeoutError:
-            return
 
     async def map_card(self, invoice_id: str, card: StoredCard) -> None:
         """See `service.store.Store`."""
@@ -181,9 +180,9 @@ class SqliteStore:
         """See `service.store.Store`."""
         return await self._write(changes.purge_changes, made_before, limit)
 
-    async def purge_sales(self, updated_before: datetime, limit: int) -> int:
+    async def purge_sales(self, updated_before: datetime, beyond: str, limit: int) -> tuple[int, str | None]:
         """See `service.store.Store`."""
-        return await self._write(sales.purge_sales, updated_before, limit)
+        return await self._write(sales.purge_sales, updated_before, beyond, limit)
 
     async def ping(self) -> None:
         """See `service.store.Store`."""

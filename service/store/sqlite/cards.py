@@ -1,7 +1,6 @@
 """Statements about cards."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import apsw
 
@@ -37,14 +36,15 @@ def map_card(connection: apsw.Connection, invoice_id: str, card: StoredCard) -> 
     sale = require_sale(connection, invoice_id)
     reference = card.consumer_id, card.endpoint_id, card.server_card_id
     if (row := connection.execute(_SELECT_BY_REFERENCE, reference).fetchone()) is not None:
-        known, new = CARDS.record(row), False
+        known = CARDS.record(row)
     elif connection.execute(_EXISTS_DELETED, (invoice_id, sale.client_card_id, card.server_card_id)).get:
         return
     else:
         add_card(connection, card)
-        known, new = card, True
-    if sale.client_card_id != known.client_card_id and (new or sale.client_card_id is None):
-        change_sale(connection, replace(sale, client_card_id=known.client_card_id, update_time=card.create_time))
+        known = card
+    # A repeated notification of the card before must not bring that back as the sale's: ids grow with time.
+    if sale.client_card_id is None or sale.client_card_id < known.client_card_id:
+        change_sale(connection, sale, card.create_time, client_card_id=known.client_card_id)
 
 
 def add_card(connection: apsw.Connection, card: StoredCard) -> None:

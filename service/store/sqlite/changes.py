@@ -1,6 +1,7 @@
 """Statements about the changes of sales."""
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,43 +14,55 @@ from service.store.sqlite.tables import SELECT_CHANGES, change_of
 
 _SELECT_AFTER = f"{SELECT_CHANGES} WHERE change.position > ? ORDER BY change.position LIMIT ?"
 _SELECT_ENDS = (
-    "SELECT coalesce((SELECT min(position) FROM sale_changes), 0),"
-    " coalesce((SELECT max(position) FROM sale_changes), 0)"
+    "SELECT position, max(position, coalesce((SELECT max(position) FROM sale_changes), 0)) FROM purged_changes"
 )
-_SELECT_BEFORE = "SELECT position FROM sale_changes WHERE update_time < ? ORDER BY position DESC LIMIT 1"
+_SELECT_TIME = "SELECT update_time FROM sale_changes WHERE position = ?"
 _SELECT_OLDEST = "SELECT position, update_time FROM sale_changes ORDER BY position LIMIT ?"
-_DELETE_UP_TO = "DELETE FROM sale_changes WHERE position <= ? AND position < (SELECT max(position) FROM sale_changes)"
+_DELETE_UP_TO = "DELETE FROM sale_changes WHERE position <= ?"
+_NOTE_PURGED = "UPDATE purged_changes SET position = max(position, ?)"
 
 
 def list_changes(connection: apsw.Connection, after: int, limit: int) -> Sequence[SaleChange]:
     """See `service.store.Store`."""
     with connection:  # both are read from one state of the database
-        first, last = connection.execute(_SELECT_ENDS).get
-        rows = connection.execute(_SELECT_AFTER, (after, limit)).fetchall()
-    if after and not first - 1 <= after <= last:
-        raise PositionUnknown
+        purged, last = _ends(connection)
+        rows: list[Any] = connection.execute(_SELECT_AFTER, (after, limit)).fetchall()
+    if after:
+        positions = [row[0] for row in rows]
+        without_gap = list(range(after + 1, after + 1 + len(rows)))
+        if not purged <= after <= last or positions != without_gap or (not rows and after < last):
+            raise PositionUnknown
     return [change_of(row) for row in rows]
 
 
 def position_before(connection: apsw.Connection, moment: datetime) -> int:
     """See `service.store.Store`."""
-    position: int | None = connection.execute(_SELECT_BEFORE, (microseconds(moment),)).get
-    return position or 0
+    with connection:
+        purged, last = _ends(connection)
+        positions = range(purged + 1, last + 1)
+        found = bisect_left(
+            positions, microseconds(moment), key=lambda position: connection.execute(_SELECT_TIME, (position,)).get
+        )
+    return purged + found
 
 
 def last_position(connection: apsw.Connection) -> int:
     """See `service.store.Store`."""
-    _, last = connection.execute(_SELECT_ENDS).get
-    return int(last)
+    return _ends(connection)[1]
 
 
 def purge_changes(connection: apsw.Connection, made_before: datetime, limit: int) -> int:
     """See `service.store.Store`."""
-    end = 0
-    rows: Iterable[Any] = connection.execute(_SELECT_OLDEST, (limit,)).fetchall()
-    for position, update_time in rows:
-        if update_time >= microseconds(made_before):
-            break
-        end = position
-    connection.execute(_DELETE_UP_TO, (end,))
+    rows: list[Any] = connection.execute(_SELECT_OLDEST, (limit,)).fetchall()
+    old = [position for position, update_time in rows if update_time < microseconds(made_before)]
+    if not old:
+        return 0
+    connection.execute(_NOTE_PURGED, (old[-1],))
+    connection.execute(_DELETE_UP_TO, (old[-1],))
     return connection.changes()
+
+
+def _ends(connection: apsw.Connection) -> tuple[int, int]:
+    """Return the position up to which changes were purged, and the last one."""
+    purged, last = connection.execute(_SELECT_ENDS).get
+    return purged, last

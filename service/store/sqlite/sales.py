@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Any, NamedTuple
 
 import apsw
 
@@ -21,21 +22,20 @@ _SELECT_BY_SESSION = (
 )
 _EXISTS_SESSION_TOKEN = "SELECT EXISTS (SELECT 1 FROM sales WHERE session_token = ?)"
 _BIND_CHECK = (
-    "UPDATE sales SET state = 'CHECKED', session_token = ?, check_time = ?, client_card_id = ?, update_time = ?"
-    f" WHERE invoice_id = ? AND state = 'INITIATED' RETURNING {SALES.columns}"
+    "UPDATE sales SET state = 'CHECKED', session_token = ?2, check_time = ?4, check_card_id = ?3, client_card_id = ?3,"
+    f" update_time = max(update_time, ?4) WHERE invoice_id = ?1 AND state = 'INITIATED' RETURNING {SALES.columns}"
 )
-_UPDATE_SALE = (
-    f"UPDATE sales SET session_token = ?, {', '.join(f'{name} = ?' for name in CHANGING)} WHERE invoice_id = ?"
-)
+_UPDATE_SALE = f"UPDATE sales SET {', '.join(f'{name} = ?' for name in CHANGING)} WHERE invoice_id = ?"
 _COUNT_FAILURE = "UPDATE sales SET random_sum_failures = random_sum_failures + ? WHERE invoice_id = ?"
 _SELECT_EXPIRED = (
     "SELECT invoice_id FROM (SELECT invoice_id, expire_time FROM sales WHERE state = 'INITIATED'"
     " ORDER BY invoice_id LIMIT ?2) WHERE expire_time <= ?1"
 )
-_SELECT_TO_PURGE = (
-    "SELECT invoice_id FROM sales WHERE state = ? AND state <> 'INITIATED' AND invoice_id < ? AND update_time < ?"
+_SELECT_OLD = (
+    "SELECT invoice_id, state, update_time FROM sales WHERE invoice_id > ? AND invoice_id < ?"
     " ORDER BY invoice_id LIMIT ?"
 )
+_FINAL_NAMES = frozenset(map(state_name, FINAL))
 _LOOK = 5000
 """How many rows are looked at for one page: some milliseconds, in which nothing else is answered."""
 
@@ -88,23 +88,24 @@ def list_sales(
     connection: apsw.Connection, filter: SaleFilter, beyond: str | None, limit: int, *, oldest_first: bool
 ) -> SalePage:
     """See `service.store.Store`."""
-    comparison, order = (">", "ASC") if oldest_first else ("<", "DESC")
-    leading, others, bindings = _conditions(filter, (comparison, beyond))
-    looked_at = f"FROM sales WHERE {leading} ORDER BY invoice_id {order} LIMIT"
-    rows = connection.execute(
-        f"SELECT * FROM (SELECT {SALES.columns} {looked_at} {_LOOK}) WHERE {others} LIMIT ?", (*bindings, limit)
-    ).fetchall()
+    order = "ASC" if oldest_first else "DESC"
+    served, rest = _conditions(filter, beyond, oldest_first=oldest_first)
+    looked_at = f"FROM sales WHERE {served.text} ORDER BY invoice_id {order} LIMIT"
+    with connection:  # both are read from one state of the database
+        rows = connection.execute(
+            f"SELECT * FROM (SELECT {SALES.columns} {looked_at} {_LOOK}) WHERE {rest.text} LIMIT ?",
+            (*served.bindings, *rest.bindings, limit),
+        ).fetchall()
+        end = connection.execute(f"SELECT invoice_id {looked_at} 1 OFFSET {_LOOK - 1}", served.bindings).get
     sales = [SALES.record(row) for row in rows]
-    if len(sales) == limit:
-        return SalePage(sales, sales[-1].invoice_id)
-    end = connection.execute(f"SELECT invoice_id {looked_at} 1 OFFSET {_LOOK - 1}", bindings[: leading.count("?")]).get
-    return SalePage(sales, end)
+    return SalePage(sales, sales[-1].invoice_id if len(sales) == limit else end)
 
 
 def count_sales(connection: apsw.Connection, filter: SaleFilter) -> int:
     """See `service.store.Store`."""
-    leading, others, bindings = _conditions(filter)
-    count: int = connection.execute(f"SELECT count(*) FROM sales WHERE {leading} AND {others}", bindings).get
+    served, rest = _conditions(filter, None, oldest_first=False)
+    statement = f"SELECT count(*) FROM sales WHERE {served.text} AND {rest.text}"
+    count: int = connection.execute(statement, (*served.bindings, *rest.bindings)).get
     return count
 
 
@@ -112,16 +113,26 @@ def bind_check(
     connection: apsw.Connection, invoice_id: str, session_token: str, client_card_id: str | None, now: datetime
 ) -> Sale:
     """See `service.store.Store`."""
-    moment = microseconds(now)
-    row = connection.execute(_BIND_CHECK, (session_token, moment, client_card_id, moment, invoice_id)).fetchone()
+    row = connection.execute(_BIND_CHECK, (invoice_id, session_token, client_card_id, microseconds(now))).fetchone()
     return require_sale(connection, invoice_id) if row is None else SALES.record(row)
 
 
-def change_sale(connection: apsw.Connection, sale: Sale) -> None:
-    """Store what has changed of a sale; a trigger keeps that it has."""
-    values = SALES.row(sale)
-    changing = [values[SALES.names.index(name)] for name in CHANGING]
-    connection.execute(_UPDATE_SALE, (sale.session_token, *changing, sale.invoice_id))
+def change_sale(connection: apsw.Connection, sale: Sale, now: datetime, **changes: Any) -> Sale:
+    """Store a change of a sale; a trigger keeps that it has changed.
+
+    Args:
+        connection: within a transaction.
+        sale: the sale as it was.
+        now: when it changed; never before it did the last time, whatever the clock says.
+        changes: the fields that have changed; of those that `CHANGING` names.
+
+    Returns:
+        The sale as it is now.
+    """
+    changed = replace(sale, **changes, update_time=max(sale.update_time, now))
+    values = SALES.row(changed)
+    connection.execute(_UPDATE_SALE, (*(values[SALES.names.index(name)] for name in CHANGING), sale.invoice_id))
+    return changed
 
 
 def count_random_sum_answer(connection: apsw.Connection, invoice_id: str, *, failed: bool) -> int:
@@ -136,48 +147,67 @@ def expire_sessions(connection: apsw.Connection, now: datetime, limit: int) -> i
     expired = connection.execute(_SELECT_EXPIRED, (microseconds(now), limit)).fetchall()
     for (invoice_id,) in expired:
         sale = require_sale(connection, str(invoice_id))
-        change_sale(connection, replace(sale, state=SaleState.SALE_STATE_EXPIRED, update_time=now))
+        change_sale(connection, sale, now, state=SaleState.SALE_STATE_EXPIRED)
     return len(expired)
 
 
-def purge_sales(connection: apsw.Connection, updated_before: datetime, limit: int) -> int:
+def purge_sales(
+    connection: apsw.Connection, updated_before: datetime, beyond: str, limit: int
+) -> tuple[int, str | None]:
     """See `service.store.Store`."""
-    purged = 0
-    moment = microseconds(updated_before)
-    for state in FINAL:
-        bindings = state_name(state), first_uuid(updated_before), moment, limit - purged
-        for (invoice_id,) in connection.execute(_SELECT_TO_PURGE, bindings).fetchall():
-            connection.execute("DELETE FROM status_reports WHERE invoice_id = ?", (invoice_id,))
-            connection.execute("DELETE FROM sales WHERE invoice_id = ?", (invoice_id,))
-            purged += 1
-    return purged
+    rows: list[Any] = connection.execute(_SELECT_OLD, (beyond, first_uuid(updated_before), limit)).fetchall()
+    old = [
+        invoice_id
+        for invoice_id, state, update_time in rows
+        if state in _FINAL_NAMES and update_time < microseconds(updated_before)
+    ]
+    for invoice_id in old:
+        connection.execute("DELETE FROM status_reports WHERE invoice_id = ?", (invoice_id,))
+        connection.execute("DELETE FROM sales WHERE invoice_id = ?", (invoice_id,))
+    return len(old), rows[-1][0] if len(rows) == limit else None
 
 
-def _conditions(filter: SaleFilter, *bounds: tuple[str, str | None]) -> tuple[str, str, tuple[str, ...]]:
-    """Return what an index serves of a filter and of comparisons with the invoice id, the rest, and their bindings."""
-    times = (
-        (">=", None if filter.start_time is None else first_uuid(filter.start_time)),
-        ("<", None if filter.end_time is None else first_uuid(filter.end_time)),
-    )
-    leading = [(f"invoice_id {comparison} ?", bound) for comparison, bound in (*times, *bounds) if bound is not None]
-    columns = {
-        "client_card_id": filter.client_card_id,
-        "consumer_id": filter.consumer_id,
-        "state": None if filter.state is None else state_name(filter.state),
-        "endpoint_id": filter.endpoint_id,
-    }
-    others = [(f"{name} = ?", value) for name, value in columns.items() if value is not None]
-    fixed = []
+class _Condition(NamedTuple):
+    text: str
+    bindings: tuple[str, ...]
+
+
+def _conditions(filter: SaleFilter, beyond: str | None, *, oldest_first: bool) -> tuple[_Condition, _Condition]:
+    """Return what one index serves of a filter and of going on after an invoice id, and the rest."""
+    rest = [
+        (f"{name} = ?", value)
+        for name, value in (
+            ("client_card_id", filter.client_card_id),
+            ("consumer_id", filter.consumer_id),
+            ("state", None if filter.state is None else state_name(filter.state)),
+            ("endpoint_id", filter.endpoint_id),
+        )
+        if value is not None
+    ]
+    served: list[tuple[str, str]] = []
+    words = "TRUE"
     if filter.client_card_id is not None or filter.consumer_id is not None:
-        leading.insert(0, others.pop(0))
+        served.append(rest.pop(0))
+    elif filter.state == SaleState.SALE_STATE_INITIATED:
+        words = "state = 'INITIATED'"  # an index of some states only is found by the words that it was made with
     elif filter.state is not None:
-        # An index of some states only is found by the words that it was made with.
-        initiated = filter.state == SaleState.SALE_STATE_INITIATED
-        fixed.append("state = 'INITIATED'" if initiated else "state <> 'INITIATED'")
-        if not initiated:
-            leading.insert(0, others.pop(0))
-    return (
-        " AND ".join([*fixed, *(condition for condition, _ in leading)]) or "TRUE",
-        " AND ".join(condition for condition, _ in others) or "TRUE",
-        tuple(value for _, value in (*leading, *others)),
-    )
+        words = "state <> 'INITIATED'"
+        served.append(rest.pop(0))
+    # Of two bounds on one side SQLite would look up one, and go through all that is between them. No invoice id is the
+    # one that a moment begins with, for its last digit is a letter.
+    lower = [
+        *([] if filter.start_time is None else [first_uuid(filter.start_time)]),
+        *([beyond] if oldest_first and beyond is not None else []),
+    ]
+    upper = [
+        *([] if filter.end_time is None else [first_uuid(filter.end_time)]),
+        *([beyond] if not oldest_first and beyond is not None else []),
+    ]
+    served += [("invoice_id > ?", max(lower))] if lower else []
+    served += [("invoice_id < ?", min(upper))] if upper else []
+    return _joined(served, words), _joined(rest, "TRUE")
+
+
+def _joined(conditions: list[tuple[str, str]], words: str) -> _Condition:
+    texts, bindings = [text for text, _ in conditions], tuple(value for _, value in conditions)
+    return _Condition(" AND ".join([words, *texts]), bindings)

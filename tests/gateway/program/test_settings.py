@@ -112,7 +112,7 @@ WHOLE = f'id = "1", key = "{VAULT_KEY}"'
         (f'[{{{WHOLE}, key_file = "x"}}]', "vault.keys[0]: key: must be set, or key_file instead"),
         ('[{id = "1", key = "0f0f"}]', "vault.keys[0].key: must be 64 hexadecimal digits"),
         (f'[{{id = "1", key = "{"xy" * 32}"}}]', "vault.keys[0].key: must be 64 hexadecimal digits"),
-        ('[{id = "1", key_file = "/no/such"}]', "vault.keys[0].key_file: No such file or directory"),
+        ('[{id = "1", key_file = "/no/such"}]', "vault.keys[0].key_file: /no/such: No such file or directory"),
         (f"[{{{WHOLE}}}, {{{WHOLE}}}]", "vault.keys[1].id: 1 is there twice"),
         (f'[{{id = "a b", key = "{VAULT_KEY}"}}]', "vault.keys[0].id: "),
     ],

@@ -114,6 +114,11 @@ def record_of(sale: Sale, request_hash: bytes = b"r" * 32) -> IdempotencyRecord:
     return IdempotencyRecord(sale.access_token_hash, "order-1", request_hash, sale.invoice_id, expire_time)
 
 
+async def reports_of(store: Store, sale: Sale) -> list[StatusReport]:
+    found = await store.find_sale_and_reports(sale.invoice_id)
+    return [] if found is None else list(found[1])
+
+
 async def test_a_sale_is_read_back_as_it_was_stored(store: Store) -> None:
     sale = new_sale()
 
@@ -160,6 +165,7 @@ async def test_the_first_session_token_is_bound_for_good(store: Store) -> None:
         session_token="session-token-01",
         check_time=LATER,
         update_time=LATER,
+        check_card_id="card-1",
         client_card_id="card-1",
     )
 
@@ -294,7 +300,7 @@ async def test_reports_make_the_moves_that_are_legal_in_whatever_order_they_come
 
     kept = dict.fromkeys(await states_of(store, sale))  # naming the order is a change that moves nothing
     assert list(kept) == ["INITIATED", "CHECKED", *moves]
-    assert list(await store.list_status_reports(sale.invoice_id)) == reports
+    assert await reports_of(store, sale) == reports
 
 
 async def test_a_repeated_report_changes_nothing(store: Store) -> None:
@@ -304,7 +310,7 @@ async def test_a_repeated_report_changes_nothing(store: Store) -> None:
     again = new_report(sale, amount="99.99", amount_differs=True, receive_time=LATER + timedelta(days=1))
 
     assert await store.report_status(again, must_move=False) == first
-    assert list(await store.list_status_reports(sale.invoice_id)) == [new_report(sale)]
+    assert await reports_of(store, sale) == [new_report(sale)]
     assert await states_of(store, sale) == ["INITIATED", "APPROVED"]
 
 
@@ -315,7 +321,7 @@ async def test_of_racing_reports_each_is_kept_once(store: Store) -> None:
 
     await asyncio.gather(*(store.report_status(report, must_move=False) for report in reports))
 
-    assert len(await store.list_status_reports(sale.invoice_id)) == 3
+    assert len(await reports_of(store, sale)) == 3
     assert len(dict.fromkeys(await states_of(store, sale))) == 2
 
 
@@ -333,7 +339,11 @@ async def test_a_result_names_the_order_and_flags_an_amount(store: Store) -> Non
     found = await store.find_sale(sale.invoice_id)
     assert found is not None
     assert (found.orderid, found.amount_differs, found.update_time) == ("78", True, LATER)
-    assert len(await store.list_status_reports(sale.invoice_id)) == 5
+    assert len(await reports_of(store, sale)) == 5
+    # Once it is flagged, it stays so.
+    chargeback = await store.report_status(new_report(sale, "approved", "chargeback"), must_move=False)
+    assert chargeback is not None
+    assert (chargeback.orderid, chargeback.amount_differs) == ("78", True)
 
 
 async def test_of_what_tells_of_nothing_known_only_so_much_is_kept(store: Store) -> None:
@@ -345,7 +355,7 @@ async def test_of_what_tells_of_nothing_known_only_so_much_is_kept(store: Store)
     ]
 
     assert told == [sale] * MAX_OTHER_REPORTS + [None] * 2
-    assert len(await store.list_status_reports(sale.invoice_id)) == MAX_OTHER_REPORTS
+    assert len(await reports_of(store, sale)) == MAX_OTHER_REPORTS
     assert await store.report_status(new_report(sale), must_move=False) != sale
 
 
@@ -354,12 +364,36 @@ async def test_a_report_that_must_move_and_cannot_is_not_kept(store: Store) -> N
     await store.open_session(sale, None)
 
     assert await store.report_status(new_report(sale, "approved", "reversal"), must_move=True) is None
-    assert list(await store.list_status_reports(sale.invoice_id)) == []
+    assert await reports_of(store, sale) == []
     approved = await store.report_status(new_report(sale), must_move=True)
     assert approved is not None
     assert await store.report_status(new_report(sale), must_move=True) == approved
     assert await store.report_status(new_report(sale, "declined"), must_move=True) is None
     assert await store.find_sale(sale.invoice_id) == approved
+
+
+async def test_a_repeated_report_that_never_moved_the_sale_does_not_count_as_moving_it(store: Store) -> None:
+    sale, early = new_sale(), new_report(new_sale(), "approved", "reversal")
+    await store.open_session(sale, None)
+    await store.report_status(early, must_move=False)
+
+    assert await store.report_status(early, must_move=True) is None
+    await store.report_status(new_report(sale), must_move=True)
+    reversed_ = await store.report_status(early, must_move=True)
+    assert reversed_ is not None
+    assert reversed_.state == SaleState.SALE_STATE_REVERSED
+    # What the sale has passed is a success too.
+    assert await store.report_status(new_report(sale), must_move=True) == reversed_
+
+
+async def test_a_clock_that_is_set_back_does_not_take_a_sale_back(store: Store) -> None:
+    sale = new_sale(at=LATER)
+    await store.open_session(sale, None)
+    checked = await store.bind_check(sale.invoice_id, "a" * 16, None, NOW)
+    reported = await store.report_status(new_report(sale, receive_time=NOW), must_move=False)
+
+    assert reported is not None
+    assert checked.update_time == reported.update_time == LATER
 
 
 async def test_wrong_answers_to_a_random_sum_are_counted_one_by_one(store: Store) -> None:
@@ -387,7 +421,7 @@ async def test_every_change_is_read_once_in_the_order_of_the_commits(store: Stor
     async def follow() -> None:
         while len(seen) < 3 * len(sales):
             seen.extend(await store.list_changes(seen[-1].position if seen else 0, 7))
-            await store.wait_for_change(0.01)
+            await store.wait_for_change()
 
     await asyncio.wait_for(asyncio.gather(follow(), *(live(sale) for sale in sales)), 20)
 
@@ -407,8 +441,8 @@ async def test_a_change_shows_the_sale_as_it_was_then(store: Store) -> None:
 
     first, second, _ = await store.list_changes(0, 10)
 
-    # The session token is no part of what is shown of a sale, and not kept by change.
-    assert first.sale == replace(sale, session_token=checked.session_token)
+    # The session token and the card of the check are no part of what is shown of a sale, and not kept by change.
+    assert first.sale == replace(sale, session_token=checked.session_token, check_card_id="card-1")
     assert second.sale == checked
 
 
@@ -424,7 +458,7 @@ async def test_a_moment_has_a_position(store: Store) -> None:
 
 
 async def test_whoever_waits_for_a_change_is_woken(store: Store) -> None:
-    waiting = asyncio.create_task(store.wait_for_change(10))
+    waiting = asyncio.create_task(store.wait_for_change())
     await asyncio.sleep(0)
     await store.open_session(new_sale(), None)
 
@@ -463,7 +497,8 @@ async def test_a_renewed_card_is_a_new_one_and_the_old_one_stays(store: Store) -
     sale = new_sale()
     await store.open_session(sale, None)
     old = new_card(1, invoice_id=sale.invoice_id)
-    renewed = new_card(2, server_card_id="78", invoice_id=sale.invoice_id)
+    later_id = new_client_card_id(LATER, Random(2).randbytes)
+    renewed = new_card(2, server_card_id="78", invoice_id=sale.invoice_id, client_card_id=later_id)
 
     for card in (old, renewed, old, renewed):
         await store.map_card(sale.invoice_id, card)
@@ -473,6 +508,22 @@ async def test_a_renewed_card_is_a_new_one_and_the_old_one_stays(store: Store) -
     found = await store.find_sale(sale.invoice_id)
     assert found is not None
     assert found.client_card_id == renewed.client_card_id
+
+
+async def test_the_sales_card_is_the_later_one_whatever_was_there_first(store: Store) -> None:
+    old = new_card(1)
+    renewed = new_card(2, server_card_id="78", client_card_id=new_client_card_id(LATER, Random(2).randbytes))
+    await store.add_card(old)
+    for number in range(2):
+        sale = new_sale(number)
+        await store.open_session(sale, None)
+        checked = await store.bind_check(sale.invoice_id, f"{number}" * 16, old.client_card_id, NOW)
+        assert checked.check_card_id == checked.client_card_id == old.client_card_id
+        await store.map_card(sale.invoice_id, replace(renewed, invoice_id=sale.invoice_id))
+
+        found = await store.find_sale(sale.invoice_id)
+        assert found is not None
+        assert (found.check_card_id, found.client_card_id) == (old.client_card_id, renewed.client_card_id)
 
 
 async def test_a_deleted_card_is_not_found_and_its_notification_does_not_bring_it_back(store: Store) -> None:
@@ -640,9 +691,17 @@ async def test_final_sales_are_purged_with_all_that_is_theirs_but_their_cards(st
     await store.map_card(final[0].invoice_id, card)
     cut = NOW + timedelta(minutes=1)
 
-    assert [await store.purge_sales(cut, 3) for _ in range(3)] == [3, 1, 0]
+    counts, end = [], ""
+    while True:
+        count, up_to = await store.purge_sales(cut, end, 3)
+        counts.append(count)
+        if up_to is None:
+            break
+        end = up_to
+    assert sum(counts) == 4
+    assert len(counts) >= 2
     assert [await store.find_sale(sale.invoice_id) for sale in final] == [None] * 4
-    assert list(await store.list_status_reports(final[0].invoice_id)) == []
+    assert await store.find_sale_and_reports(final[0].invoice_id) is None
     assert await store.find_sale(later.invoice_id)
     assert await store.find_sale(open_.invoice_id)
     assert await store.find_card("anna", card.client_card_id) == card
@@ -673,9 +732,30 @@ async def test_changes_are_purged_the_oldest_first_and_a_reader_that_is_behind_i
             await store.list_changes(behind, 10)
     for start in (0, positions[3]):
         assert [change.position for change in await store.list_changes(start, 10)] == positions[4:]
-    assert await store.position_before(NOW + timedelta(seconds=1)) == 0
+    assert await store.position_before(NOW + timedelta(seconds=1)) == positions[3]
     with pytest.raises(PositionUnknown):
         await store.list_changes(positions[-1] + 1, 10)
+
+
+async def test_a_reader_that_comes_to_a_sale_that_was_purged_is_told(store: Store) -> None:
+    gone, kept = new_sale(1), new_sale(2)
+    for sale in (kept, gone):
+        await store.open_session(sale, None)
+    await store.report_status(new_report(gone), must_move=False)
+    first, *_ = await store.list_changes(0, 10)
+    await store.purge_sales(NOW + timedelta(days=1), "", 10)
+
+    with pytest.raises(PositionUnknown):
+        await store.list_changes(first.position, 10)
+    assert [change.sale for change in await store.list_changes(0, 10)] == [kept]
+
+
+async def test_a_few_changes_of_a_wrong_clock_do_not_hold_up_the_others(store: Store) -> None:
+    for number, days in enumerate((0, 365, 0, 0)):
+        await store.open_session(new_sale(number, NOW + timedelta(days=days)), None)
+
+    assert await store.purge_changes(NOW + timedelta(days=1), 10) == 4
+    assert list(await store.list_changes(0, 10)) == []
 
 
 async def test_no_position_is_given_a_second_time(store: Store) -> None:

@@ -307,7 +307,7 @@ class PutCardRequest(_message.Message):
     CARD_FIELD_NUMBER: _builtins.int
     EMAIL_FIELD_NUMBER: _builtins.int
     consumer_id: _builtins.str
-    """The consumer, 1-64 characters."""
+    """The consumer, 1-64 characters; no device."""
     client_card_id: _builtins.str
     """The card in the vault whose data this is to be, 1-128 characters. Absent: a new card."""
     email: _builtins.str

@@ -92,7 +92,8 @@ class CardServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteCard(self, request, context):
-        """Deletes a card for good, and what the vault holds of it. Sales that it was used for stay.
+        """Deletes a card, and what the vault holds of it. Sales that it was used for stay, and its ids do: a notification of it
+        that is repeated does not bring it back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,7 +45,9 @@ class CardServiceStub:
     The consumer has to be one that access tokens are issued for: of a device anyone can say that it is his.
     """
     DeleteCard: _grpc.UnaryUnaryMultiCallable[_card_service_pb2.DeleteCardRequest, _card_service_pb2.DeleteCardResponse]
-    """Deletes a card for good, and what the vault holds of it. Sales that it was used for stay."""
+    """Deletes a card, and what the vault holds of it. Sales that it was used for stay, and its ids do: a notification of it
+    that is repeated does not bring it back.
+    """
     SetCardEmail: _grpc.UnaryUnaryMultiCallable[_card_service_pb2.SetCardEmailRequest, _card_service_pb2.SetCardEmailResponse]
     """Sets or removes the e-mail address that check sale answers when a sale is paid with the card."""
 
@@ -66,7 +68,9 @@ class CardServiceAsyncStub(CardServiceStub):
     The consumer has to be one that access tokens are issued for: of a device anyone can say that it is his.
     """
     DeleteCard: _aio.UnaryUnaryMultiCallable[_card_service_pb2.DeleteCardRequest, _card_service_pb2.DeleteCardResponse]  # type: ignore[assignment]
-    """Deletes a card for good, and what the vault holds of it. Sales that it was used for stay."""
+    """Deletes a card, and what the vault holds of it. Sales that it was used for stay, and its ids do: a notification of it
+    that is repeated does not bring it back.
+    """
     SetCardEmail: _aio.UnaryUnaryMultiCallable[_card_service_pb2.SetCardEmailRequest, _card_service_pb2.SetCardEmailResponse]  # type: ignore[assignment]
     """Sets or removes the e-mail address that check sale answers when a sale is paid with the card."""
 
@@ -108,7 +112,9 @@ class CardServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _card_service_pb2.DeleteCardRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_card_service_pb2.DeleteCardResponse, _abc.Awaitable[_card_service_pb2.DeleteCardResponse]]:
-        """Deletes a card for good, and what the vault holds of it. Sales that it was used for stay."""
+        """Deletes a card, and what the vault holds of it. Sales that it was used for stay, and its ids do: a notification of it
+        that is repeated does not bring it back.
+        """
 
     @_abc_1.abstractmethod
     def SetCardEmail(

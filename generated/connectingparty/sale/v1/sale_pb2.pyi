@@ -154,7 +154,7 @@ class Sale(_message.Message):
     currency: _builtins.str
     """Currency as an ISO 4217 alpha code."""
     client_card_id: _builtins.str
-    """The card that it was paid with, or that was saved with it."""
+    """The card that it was paid with, or that was saved with it; of both the one that was saved later."""
     orderid: _builtins.str
     """The payment gateway's id of the order, once its result was reported."""
     amount_differs: _builtins.bool
@@ -274,7 +274,7 @@ class StatusReport(_message.Message):
     """Whether that is another amount than the sale's."""
     @_builtins.property
     def parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueryParameter]:
-        """All parameters of the callback but its checksum, in their order; none where the report came by rpc."""
+        """All parameters of the callback but its checksum, those with a name of ours first; none where the report came by rpc."""
 
     @_builtins.property
     def receive_time(self) -> _timestamp_pb2.Timestamp:

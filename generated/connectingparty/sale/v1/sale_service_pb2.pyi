@@ -1322,7 +1322,7 @@ class WatchSalesRequest(_message.Message):
     """After the change with this cursor, at most 256 characters."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """With the first change at this time or later. The present moment: with what is new."""
+        """With the first change at this time or later, by the server's clock. The present moment: with what is new."""
 
     def __init__(
         self,

@@ -110,8 +110,11 @@ class SaleServiceServicer:
 
     def CheckSale(self, request, context):
         """Confirms to the payment gateway that a session was opened with exactly these values, and binds the gateway's
-        session token to the sale. The same check again gives the same answer; one with another session token is refused, and
-        so is one of a sale that is final.
+        session token and the card to the sale. The same check again gives the same answer; one with another session token or
+        card is refused, and so is one of a sale that is final.
+
+        Of a card that the sale is paid with, the answer holds the payment gateway's id, or its data where the vault keeps
+        them. Another consumer's card, a deleted one and an unknown one are all ERROR_REASON_CLIENT_CARD_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -46,8 +46,11 @@ class SaleServiceStub:
     """
     CheckSale: _grpc.UnaryUnaryMultiCallable[_sale_service_pb2.CheckSaleRequest, _sale_service_pb2.CheckSaleResponse]
     """Confirms to the payment gateway that a session was opened with exactly these values, and binds the gateway's
-    session token to the sale. The same check again gives the same answer; one with another session token is refused, and
-    so is one of a sale that is final.
+    session token and the card to the sale. The same check again gives the same answer; one with another session token or
+    card is refused, and so is one of a sale that is final.
+
+    Of a card that the sale is paid with, the answer holds the payment gateway's id, or its data where the vault keeps
+    them. Another consumer's card, a deleted one and an unknown one are all ERROR_REASON_CLIENT_CARD_NOT_FOUND.
     """
     NotifyCardMapping: _grpc.UnaryUnaryMultiCallable[_sale_service_pb2.NotifyCardMappingRequest, _sale_service_pb2.NotifyCardMappingResponse]
     """Takes the payment gateway's notification of the id that it gave a card, and makes a client card id for it, owned by
@@ -109,8 +112,11 @@ class SaleServiceAsyncStub(SaleServiceStub):
     """
     CheckSale: _aio.UnaryUnaryMultiCallable[_sale_service_pb2.CheckSaleRequest, _sale_service_pb2.CheckSaleResponse]  # type: ignore[assignment]
     """Confirms to the payment gateway that a session was opened with exactly these values, and binds the gateway's
-    session token to the sale. The same check again gives the same answer; one with another session token is refused, and
-    so is one of a sale that is final.
+    session token and the card to the sale. The same check again gives the same answer; one with another session token or
+    card is refused, and so is one of a sale that is final.
+
+    Of a card that the sale is paid with, the answer holds the payment gateway's id, or its data where the vault keeps
+    them. Another consumer's card, a deleted one and an unknown one are all ERROR_REASON_CLIENT_CARD_NOT_FOUND.
     """
     NotifyCardMapping: _aio.UnaryUnaryMultiCallable[_sale_service_pb2.NotifyCardMappingRequest, _sale_service_pb2.NotifyCardMappingResponse]  # type: ignore[assignment]
     """Takes the payment gateway's notification of the id that it gave a card, and makes a client card id for it, owned by
@@ -181,8 +187,11 @@ class SaleServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_sale_service_pb2.CheckSaleResponse, _abc.Awaitable[_sale_service_pb2.CheckSaleResponse]]:
         """Confirms to the payment gateway that a session was opened with exactly these values, and binds the gateway's
-        session token to the sale. The same check again gives the same answer; one with another session token is refused, and
-        so is one of a sale that is final.
+        session token and the card to the sale. The same check again gives the same answer; one with another session token or
+        card is refused, and so is one of a sale that is final.
+
+        Of a card that the sale is paid with, the answer holds the payment gateway's id, or its data where the vault keeps
+        them. Another consumer's card, a deleted one and an unknown one are all ERROR_REASON_CLIENT_CARD_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod

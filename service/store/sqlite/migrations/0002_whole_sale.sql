@@ -23,6 +23,7 @@ CREATE TABLE new_sales (
     random_sum_failures INTEGER NOT NULL,
     session_token       TEXT,
     check_time          INTEGER,
+    check_card_id       TEXT, -- as the first check named it
     client_card_id      TEXT,
     orderid             TEXT,
     amount_differs      INTEGER NOT NULL,
@@ -33,7 +34,7 @@ INSERT INTO new_sales
 SELECT
     invoice_id, endpoint_id, 'device:' || serial_number, access_token_hash, serial_number, imei, ip_addresses, lat, lng,
     amount_centis, currency, nonce, signature, initiated_at, expires_at, coalesce(checked_at, initiated_at),
-    iif(checked_at IS NULL, 'INITIATED', 'CHECKED'), NULL, NULL, 0, session_token, checked_at, NULL, NULL, 0
+    iif(checked_at IS NULL, 'INITIATED', 'CHECKED'), NULL, NULL, 0, session_token, checked_at, NULL, NULL, NULL, 0
 FROM sales;
 
 DROP TABLE sales;
@@ -48,7 +49,7 @@ CREATE INDEX sales_by_card ON sales (client_card_id) WHERE client_card_id IS NOT
 CREATE INDEX sales_by_session_token ON sales (session_token, access_token_hash) WHERE session_token IS NOT NULL;
 
 -- What can change of a sale, as each change left it. One writer at a time gives the positions, so they are the order of
--- the commits; they are removed in that order, and the last one never is, so that no position is given twice.
+-- the commits. They are removed in that order, up to a position that is kept, so that none is given twice.
 CREATE TABLE sale_changes (
     position       INTEGER PRIMARY KEY,
     invoice_id     TEXT NOT NULL,
@@ -60,20 +61,37 @@ CREATE TABLE sale_changes (
     amount_differs INTEGER NOT NULL
 ) STRICT;
 
+CREATE TABLE purged_changes (
+    id       INTEGER PRIMARY KEY CHECK (id = 1),
+    position INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO purged_changes VALUES (1, 0);
+
 INSERT INTO sale_changes (invoice_id, update_time, state, check_time, amount_differs)
 SELECT invoice_id, update_time, state, check_time, 0 FROM sales ORDER BY update_time, invoice_id;
 
 -- Whatever opens a sale, or changes what is shown of it, sets its update_time.
 CREATE TRIGGER sale_opened AFTER INSERT ON sales BEGIN
-    INSERT INTO sale_changes (invoice_id, update_time, state, check_time, client_card_id, orderid, amount_differs)
+    INSERT INTO sale_changes (
+        position, invoice_id, update_time, state, check_time, client_card_id, orderid, amount_differs
+    )
     VALUES (
+        max(
+            coalesce((SELECT max(position) FROM sale_changes), 0), (SELECT position FROM purged_changes)
+        ) + 1,
         new.invoice_id, new.update_time, new.state, new.check_time, new.client_card_id, new.orderid, new.amount_differs
     );
 END;
 
 CREATE TRIGGER sale_changed AFTER UPDATE OF update_time ON sales BEGIN
-    INSERT INTO sale_changes (invoice_id, update_time, state, check_time, client_card_id, orderid, amount_differs)
+    INSERT INTO sale_changes (
+        position, invoice_id, update_time, state, check_time, client_card_id, orderid, amount_differs
+    )
     VALUES (
+        max(
+            coalesce((SELECT max(position) FROM sale_changes), 0), (SELECT position FROM purged_changes)
+        ) + 1,
         new.invoice_id, new.update_time, new.state, new.check_time, new.client_card_id, new.orderid, new.amount_differs
     );
 END;
