@@ -184,7 +184,8 @@ class SaleServiceServicer:
     def WatchSales(self, request, context):
         """Streams every change of every sale, each once, in the order in which the changes were committed, and then waits for
         more. To resume after a break, give the cursor of the last change that was processed: nothing is lost and nothing
-        comes twice, also after a restart of the server.
+        comes twice, also after a restart of the server. Only a cursor that is older than `housekeeping.retention` is refused,
+        with ERROR_REASON_INVALID_FIELD: what followed it is not kept any more.
 
         The server buffers little. A reader that takes nothing for `watch.patience` is cut off with
         ERROR_REASON_DEADLINE_EXCEEDED and resumes from its cursor. A server that stops ends the stream with

@@ -87,7 +87,8 @@ class SaleServiceStub:
     WatchSales: _grpc.UnaryStreamMultiCallable[_sale_service_pb2.WatchSalesRequest, _sale_service_pb2.WatchSalesResponse]
     """Streams every change of every sale, each once, in the order in which the changes were committed, and then waits for
     more. To resume after a break, give the cursor of the last change that was processed: nothing is lost and nothing
-    comes twice, also after a restart of the server.
+    comes twice, also after a restart of the server. Only a cursor that is older than `housekeeping.retention` is refused,
+    with ERROR_REASON_INVALID_FIELD: what followed it is not kept any more.
 
     The server buffers little. A reader that takes nothing for `watch.patience` is cut off with
     ERROR_REASON_DEADLINE_EXCEEDED and resumes from its cursor. A server that stops ends the stream with
@@ -153,7 +154,8 @@ class SaleServiceAsyncStub(SaleServiceStub):
     WatchSales: _aio.UnaryStreamMultiCallable[_sale_service_pb2.WatchSalesRequest, _sale_service_pb2.WatchSalesResponse]  # type: ignore[assignment]
     """Streams every change of every sale, each once, in the order in which the changes were committed, and then waits for
     more. To resume after a break, give the cursor of the last change that was processed: nothing is lost and nothing
-    comes twice, also after a restart of the server.
+    comes twice, also after a restart of the server. Only a cursor that is older than `housekeeping.retention` is refused,
+    with ERROR_REASON_INVALID_FIELD: what followed it is not kept any more.
 
     The server buffers little. A reader that takes nothing for `watch.patience` is cut off with
     ERROR_REASON_DEADLINE_EXCEEDED and resumes from its cursor. A server that stops ends the stream with
@@ -276,7 +278,8 @@ class SaleServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_sale_service_pb2.WatchSalesResponse], _abc.AsyncIterator[_sale_service_pb2.WatchSalesResponse]]:
         """Streams every change of every sale, each once, in the order in which the changes were committed, and then waits for
         more. To resume after a break, give the cursor of the last change that was processed: nothing is lost and nothing
-        comes twice, also after a restart of the server.
+        comes twice, also after a restart of the server. Only a cursor that is older than `housekeeping.retention` is refused,
+        with ERROR_REASON_INVALID_FIELD: what followed it is not kept any more.
 
         The server buffers little. A reader that takes nothing for `watch.patience` is cut off with
         ERROR_REASON_DEADLINE_EXCEEDED and resumes from its cursor. A server that stops ends the stream with
