@@ -60,12 +60,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor, ABC):
             return self._absent and self._wrap(method, self._absent)
         if handler.request_streaming:
             return handler
-        if (
-            handler.request_deserializer is None
-        ):  # only where there is no such rpc; its name is the caller's, not to keep
-            return self._wrap(method, handler)
-        self._wrapped[method] = self._wrap(method, handler)
-        return self._wrapped[method]
+        wrapped = self._wrap(method, handler)
+        # Without a deserializer it stands for an rpc that there is not: its name is the caller's choice, not to keep.
+        if handler.request_deserializer is not None:
+            self._wrapped[method] = wrapped
+        return wrapped
 
     def _wrap(self, method: str, handler: Handler) -> Handler:
         # Every stream of answers here is written to the context by a coroutine, so both kinds are called alike.

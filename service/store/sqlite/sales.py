@@ -96,7 +96,10 @@ def list_sales(
             f"SELECT * FROM (SELECT {SALES.columns} {looked_at} {_LOOK}) WHERE {rest.text} LIMIT ?",
             (*served.bindings, *rest.bindings, limit),
         ).fetchall()
-        end = connection.execute(f"SELECT invoice_id {looked_at} 1 OFFSET {_LOOK - 1}", served.bindings).get
+        end = None
+        is_end = not rest.bindings and len(rows) < min(limit, _LOOK)  # nothing that was looked at was left out
+        if len(rows) < limit and not is_end:
+            end = connection.execute(f"SELECT invoice_id {looked_at} 1 OFFSET {_LOOK - 1}", served.bindings).get
     sales = [SALES.record(row) for row in rows]
     return SalePage(sales, sales[-1].invoice_id if len(sales) == limit else end)
 
@@ -190,6 +193,7 @@ def _conditions(filter: SaleFilter, beyond: str | None, *, oldest_first: bool) -
         served.append(rest.pop(0))
     elif filter.state == SaleState.SALE_STATE_INITIATED:
         words = "state = 'INITIATED'"  # an index of some states only is found by the words that it was made with
+        rest.pop(0)
     elif filter.state is not None:
         words = "state <> 'INITIATED'"
         served.append(rest.pop(0))

@@ -127,7 +127,6 @@ CREATE TABLE cards (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX cards_by_consumer ON cards (consumer_id);
-CREATE INDEX cards_by_vault_key ON cards (vault_key_id) WHERE vault_key_id IS NOT NULL;
 CREATE UNIQUE INDEX cards_by_reference ON cards (consumer_id, endpoint_id, server_card_id)
 WHERE server_card_id IS NOT NULL AND delete_time IS NULL;
 CREATE INDEX cards_by_sale ON cards (invoice_id) WHERE invoice_id IS NOT NULL;
