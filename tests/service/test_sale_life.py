@@ -51,9 +51,14 @@ class Modelled:
     consumer_id: str
     states: list[str] = field(default_factory=lambda: ["INITIATED"])
     session_token: str | None = None
+    check_card_id: str | None = None
+    """What the first check paid with."""
     reports: set[tuple[str, str, str]] = field(default_factory=set)
-    cards: list[str] = field(default_factory=list)
-    """Server card ids that were notified, in order."""
+    card_id: str | None = None
+    """The card that it was paid with or saved with: of both the later one."""
+
+    def name_card(self, card_id: str) -> None:
+        self.card_id = max(self.card_id or "", card_id)
 
     @property
     def state(self) -> str:
@@ -145,12 +150,14 @@ class SaleLife(RuleBasedStateMachine):
             expected = "SESSION_ALREADY_CHECKED"
         elif card is not None and card not in own:
             expected = "CLIENT_CARD_NOT_FOUND"
+        elif known.session_token is not None and card != known.check_card_id:
+            expected = "SESSION_ALREADY_CHECKED"
         else:
             expected = None
         request = CheckSale(id, known.access_token, "R58M", session_token=token, client_card_id=card, **sent)
         assert self.refusal(self.domain.check(request)) == expected
         if expected is None and known.session_token is None:
-            known.session_token = token
+            known.session_token, known.check_card_id, known.card_id = token, card, card
             known.states.append("CHECKED")
 
     @rule(id=sales, words=WORDS, wrong=st.booleans())
@@ -184,6 +191,7 @@ class SaleLife(RuleBasedStateMachine):
             cards, _ = self.run(self.cards.list(known.consumer_id))
             (new,) = {card.client_card_id for card in cards} - set(self.saved.values())
             self.saved[owned] = new
+        known.name_card(self.saved[owned])
 
     @rule(owner=st.sampled_from(CONSUMERS), server_card_id=st.sampled_from(["77", "78"]))
     def delete_card(self, owner: str, server_card_id: str) -> None:
@@ -192,7 +200,9 @@ class SaleLife(RuleBasedStateMachine):
             return
         card = self.run(self.cards.get(owner, card_id))
         assert card.invoice_id is not None
+        # Neither the sale that made it nor one that it is the card of brings it back.
         self.deleted.add((card.invoice_id, server_card_id))
+        self.deleted |= {(id, server_card_id) for id, known in self.model.items() if known.card_id == card_id}
         self.run(self.cards.delete(owner, card_id))
 
     @rule(minutes=st.sampled_from([1, 15, 31]))
@@ -219,6 +229,7 @@ class SaleLife(RuleBasedStateMachine):
         for id, known in self.model.items():
             assert SaleState.Name(stored[id].state).removeprefix("SALE_STATE_") == known.state
             assert stored[id].session_token == known.session_token
+            assert (stored[id].check_card_id, stored[id].client_card_id) == (known.check_card_id, known.card_id)
             found = self.run(self.store.find_sale_and_reports(id))
             reports = [] if found is None else found[1]
             assert {(report.type, report.status, report.orderid) for report in reports} == known.reports
