@@ -115,6 +115,9 @@ class SaleLife(RuleBasedStateMachine):
 
     @rule(target=sales, consumer_id=st.sampled_from(CONSUMERS))
     def initiate(self, consumer_id: str) -> str:
+        return self.opened(consumer_id)
+
+    def opened(self, consumer_id: str) -> str:
         token, _ = self.run(self.tokens.issue(Binding(consumer_id=consumer_id)))
         sale = self.run(self.domain.initiate(InitiateSale(token, "R58M", 1042, SBC.currency)))
         self.model[sale.invoice_id] = Modelled(sale, token, consumer_id)
@@ -176,6 +179,9 @@ class SaleLife(RuleBasedStateMachine):
 
     @rule(id=sales, server_card_id=st.sampled_from(["77", "78"]))
     def notify(self, id: str, server_card_id: str) -> None:
+        self.require_notification(id, server_card_id)
+
+    def require_notification(self, id: str, server_card_id: str) -> None:
         known = self.model[id]
         notification = Notification(
             known.access_token, "R58M", known.session_token or "x" * 16, server_card_id, 1, 444455
@@ -192,6 +198,13 @@ class SaleLife(RuleBasedStateMachine):
             (new,) = {card.client_card_id for card in cards} - set(self.saved.values())
             self.saved[owned] = new
         known.name_card(self.saved[owned])
+
+    @rule(target=sales, consumer_id=st.sampled_from(CONSUMERS))
+    def pay_and_save_the_card(self, consumer_id: str) -> str:
+        id = self.opened(consumer_id)
+        self.require_check(id, "t" * 16, None, None)
+        self.require_notification(id, "77")
+        return id
 
     @rule(owner=st.sampled_from(CONSUMERS), server_card_id=st.sampled_from(["77", "78"]))
     def delete_card(self, owner: str, server_card_id: str) -> None:
