@@ -1,7 +1,7 @@
 """Idempotency-Key: sent again, a request opens no second session."""
 
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import apsw
@@ -98,19 +98,20 @@ def test_while_the_first_runs_the_key_is_in_use(tmp_path: Path) -> None:
     with ExitStack() as stack:
         deployment = deploy(stack, "one process", tmp_path)
         document = initiate_document(deployment.http.request_access_token())
-        threads = stack.enter_context(ThreadPoolExecutor(1))
-        # Somebody else holds the file, so the first request waits for its commit.
-        with apsw.Connection(str(tmp_path / "sale.db")) as other:
-            other.execute("UPDATE sales SET currency = currency")
-            first = threads.submit(deployment.http.initiate, document, "order-1")
-            while (over_http := deployment.http.initiate(document, "order-1")).code not in (1108, 4000):
-                assert not first.done(), over_http
-            over_grpc = deployment.grpc.initiate(document, "order-1")
+        threads = stack.enter_context(ThreadPoolExecutor(4))
+        # Somebody else holds the file, so the first request, whichever it is, waits for its commit.
+        with closing(apsw.Connection(str(tmp_path / "sale.db"))) as other:
+            other.execute("BEGIN IMMEDIATE")
+            clients = (deployment.http, deployment.grpc) * 2
+            answers = [threads.submit(client.initiate, document, "order-1") for client in clients]
+            while len(running := [answer for answer in answers if not answer.done()]) > 1:
+                wait(running, return_when=FIRST_COMPLETED)
+            other.execute("ROLLBACK")
+        (first,) = running
 
-        assert over_http.code == over_grpc.code == 1108
+        assert [answer.result().code for answer in answers if answer is not first] == [1108] * 3
         assert first.result().code == 0
-        assert deployment.grpc.initiate(document, "order-1") == first.result()
-        other.close()
+        assert deployment.grpc.initiate(document, "order-1").body == first.result().body
 
 
 def test_a_key_is_remembered_over_a_restart_byte_for_byte(tmp_path: Path) -> None:
