@@ -221,8 +221,7 @@ def _field_encoder(field: FieldDescriptor) -> Encode | None:
     _value_decoder(field)  # the same types are known both ways
     encode: Encode
     if field.enum_type is not None:
-        numbers = field.enum_type.values_by_number
-        encode = lambda number: numbers[number].name if number in numbers else number  # noqa: E731
+        encode = _enum_encoder(field.enum_type)
     elif field.cpp_type != FieldDescriptor.CPPTYPE_MESSAGE:
         return list if field.is_repeated else None
     elif _message_type(field).full_name == _TIMESTAMP:
@@ -230,6 +229,12 @@ def _field_encoder(field: FieldDescriptor) -> Encode | None:
     else:
         encode = _message_encoder(_message_type(field))
     return (lambda values: [encode(value) for value in values]) if field.is_repeated else encode
+
+
+def _enum_encoder(enum: EnumDescriptor) -> Encode:
+    names = {number: value.name for number, value in enum.values_by_number.items()}
+    # A value that a newer version has is a number, as protobuf writes it.
+    return lambda number: names.get(number, number)
 
 
 def _message_type(field: FieldDescriptor) -> Descriptor:
