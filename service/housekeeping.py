@@ -41,28 +41,34 @@ class Housekeeping:
         Raises:
             StoreUnavailable: it could not be finished; what was done is done.
         """
-        now = self._clock()
         counts = {
-            "expired_sessions": await _repeat(lambda: self._store.expire_sessions(now, BATCH)),
-            "purged_access_tokens": await _repeat(lambda: self._store.purge_access_tokens(now, BATCH)),
-            "purged_idempotency_records": await _repeat(lambda: self._store.purge_idempotency_records(now, BATCH)),
+            "expired_sessions": await _repeat(lambda: self._store.expire_sessions(self._clock(), BATCH)),
+            "purged_access_tokens": await _repeat(lambda: self._store.purge_access_tokens(self._clock(), BATCH)),
+            "purged_idempotency_records": await _repeat(
+                lambda: self._store.purge_idempotency_records(self._clock(), BATCH)
+            ),
         }
         if self._retention is not None:
-            kept_since = now - self._retention
+            kept_since = self._clock() - self._retention
             counts["purged_changes"] = await _repeat(lambda: self._store.purge_changes(kept_since, BATCH))
-            counts["purged_sales"] = await self._purge_sales(kept_since, now)
+            counts["purged_sales"] = await self._purge_sales(kept_since)
         return counts
 
-    async def _purge_sales(self, kept_since: datetime, now: datetime) -> int:
+    async def _purge_sales(self, kept_since: datetime) -> int:
+        now = self._clock()
         if self._begun is None or self._begun + _LOOK_AGAIN <= now:
             self._looked_up_to, self._begun = "", now
-        total, end = 0, self._looked_up_to
+        total, end, may_go_on_there = 0, self._looked_up_to, True
         while True:
-            count, up_to = await self._store.purge_sales(kept_since, end, BATCH)
-            total += count
-            if up_to is None:
+            step = await self._store.purge_sales(kept_since, end, BATCH)
+            total += step.removed
+            if step.end is None:
                 return total
-            self._looked_up_to = end = up_to
+            # Where the time of some comes soon, the next run begins; those that never end are looked at now and then.
+            may_go_on_there = may_go_on_there and not step.leaves_final
+            end = step.end
+            if may_go_on_there:
+                self._looked_up_to = end
             await asyncio.sleep(_PAUSE_SECONDS)
 
 

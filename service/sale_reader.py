@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from service.errors import ErrorReason, FieldViolation, SaleError, StoreUnavailable
 from service.identifiers import microseconds
@@ -15,8 +15,6 @@ _BATCH = 100
 _KEPT_BATCHES = 4
 _MAX_LOOKS = 10
 """How often the store is asked for one page."""
-_MAX_DISORDER = timedelta(minutes=1)
-"""How much later a change can be committed than it was made, and clocks of processes can differ."""
 
 
 class SaleReader:
@@ -79,29 +77,41 @@ class SaleReader:
         return sales[: page.size], next_token(end, *named)
 
     async def watch_since(self, moment: datetime) -> AsyncGenerator[SaleChange, None]:
-        """Yield every change that was made at this moment or later, as `watch` does."""
-        # Changes are not quite in the order of their times: each is made a little before its commit. Of those that are
-        # still to come one may have begun a little before a moment that is now.
-        early = moment - _MAX_DISORDER
-        after, known = await self._store.position_before(early), await self._store.last_position()
-        async with aclosing(self.watch(after)) as changes:
+        """Yield every change that was made at this moment or later, and then all that follow, as `watch` does.
+
+        Args:
+            moment: the moment; one that is still to come counts as the present.
+
+        Raises:
+            SaleError: `ERROR_REASON_SERVER_UNAVAILABLE`, the server stops.
+        """
+        known = await self._store.last_position()
+        async with aclosing(self._watch(await self._store.position_before(moment), known)) as changes:
             async for change in changes:
-                if change.sale.update_time >= (early if change.position > known else moment):
+                # Changes are not quite in the order of their times: each is made a little before its commit.
+                if change.position > known or change.sale.update_time >= moment:
                     yield change
 
-    async def watch(self, after: int = 0) -> AsyncGenerator[SaleChange, None]:
+    async def watch(self, after: int | None = None) -> AsyncGenerator[SaleChange, None]:
         """Yield every change of every sale, each once, in the order of the commits, and wait for more.
 
         Args:
-            after: position of the change before; 0 for the oldest that is kept.
+            after: position of the change before; None for the oldest that is kept.
 
         Raises:
             SaleError: ERROR_REASON_INVALID_FIELD, what follows that position is not kept, or there is no such one;
                 _SERVER_UNAVAILABLE, the server stops.
         """
+        begin, known = (0, await self._store.last_position()) if after is None else (after, 0)
+        async with aclosing(self._watch(begin, known)) as changes:
+            async for change in changes:
+                yield change
+
+    async def _watch(self, after: int, known: int) -> AsyncGenerator[SaleChange, None]:
+        # Up to the position that was the last one when it began, a reader without a cursor takes what is kept.
         while not self._stopping:
             try:
-                changes = await self._changes_after(after)
+                changes = await self._changes_after(after, skip_purged=after < known)
             except PositionUnknown:
                 raise SaleError.invalid_fields(
                     [FieldViolation("cursor", "is of no change that is kept; begin without it")]
@@ -109,15 +119,19 @@ class SaleReader:
             for change in changes:
                 yield change
                 after = change.position
-            if not changes:
+            if changes:
+                await asyncio.sleep(0)  # others have their turn, also where nothing of it is told
+            elif after < known:
+                after = known
+            else:
                 await self._store.wait_for_change()
         raise StoreUnavailable("The server stops; resume from the last cursor.")
 
-    async def _changes_after(self, after: int) -> Sequence[SaleChange]:
+    async def _changes_after(self, after: int, *, skip_purged: bool) -> Sequence[SaleChange]:
         # Readers that keep up are all at the same place: what one has read serves the others.
         if (changes := self._read.get(after)) is None:
-            changes = await self._store.list_changes(after, _BATCH)
-            if changes and after:
+            changes = await self._store.list_changes(after, _BATCH, skip_purged=skip_purged)
+            if changes and not skip_purged:
                 self._read[after] = changes
             if len(self._read) > _KEPT_BATCHES:
                 del self._read[next(iter(self._read))]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from connectingparty.sale.v1.sale_pb2 import SaleState
 
-__all__ = ["FINAL", "LEGAL_MOVES", "SaleState", "has_got_to", "is_known", "legal_moves_of", "words_of"]
+__all__ = ["FINAL", "LEGAL_MOVES", "SaleState", "has_got_to", "is_known", "is_state_of", "legal_moves_of", "words_of"]
 
 _RESULTS = frozenset(
     {
@@ -46,6 +46,11 @@ _SEQUENCE = ("sale", "reversal", "chargeback")
 def is_known(type: str, status: str) -> bool:
     """Tell whether a report of this type and status tells how a sale ended."""
     return (type, status) in _TARGETS
+
+
+def is_state_of(state: SaleState.ValueType, type: str, status: str) -> bool:
+    """Tell whether a state is the one that a report of this type and status asks for."""
+    return _TARGETS.get((type, status)) == state
 
 
 def has_got_to(state: SaleState.ValueType, type: str, status: str) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import stat
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
@@ -140,8 +141,10 @@ def _in_utc(moment: datetime | None) -> datetime | None:
 def _open_private(path: Path) -> TextIO:
     # Who paid what is for nobody else to read.
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-        os.fchmod(descriptor, 0o600)  # of a file that was there already, too
+        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.fchmod(descriptor, 0o600)  # of a file that was there already, too
+            os.ftruncate(descriptor, 0)
         return os.fdopen(descriptor, "w", encoding="utf-8", newline="")
     except OSError as error:
         raise ConfigurationError(f"--output: {path}: {error.strerror}") from None

@@ -13,7 +13,6 @@ from gateway.program.process import run_server
 from gateway.program.serve import create_http_server
 from gateway.program.settings import Address, ConfigurationError, load_settings
 from service.errors import StoreUnavailable
-from service.program.development import with_development_defaults
 from service.program.domain import create_domain
 from service.program.settings import ServiceSettings
 from service.rpc.server import SaleServer
@@ -100,8 +99,8 @@ class ServiceServer:
         settings = self._settings
         if self._config is not None:
             settings = load_settings(ServiceSettings, self._config, {})
-        if self._settings.development:
-            settings = with_development_defaults(settings)
+        if self._settings.development and not settings.endpoints:
+            settings = settings.model_copy(update={"endpoints": self._settings.endpoints})
         self._domain.replace_keys(settings)
 
     async def _keep_house(self) -> None:

@@ -21,6 +21,8 @@ from service.signing import ControlKey, parse_control_key
 from service.vault import KEY_BYTES, VaultKey
 
 SQLITE_SCHEME = "sqlite:///"
+BoundedDuration = Annotated[DurationSetting, Field(le=timedelta(days=36500))]
+"""What can be added to the present, and taken from it."""
 
 
 def _require_sqlite(url: str) -> str:
@@ -62,7 +64,7 @@ class AccessTokenSettings(Section):
     """Which access tokens count, and how they are made."""
 
     mode: AccessTokenMode = "issued"
-    ttl: DurationSetting = timedelta(minutes=30)
+    ttl: BoundedDuration = timedelta(minutes=30)
     public: bool = True
     """Whether `GET /auth/request-access-token` makes one for whoever asks."""
 
@@ -70,7 +72,7 @@ class AccessTokenSettings(Section):
 class SessionSettings(Section):
     """Sessions of sales."""
 
-    ttl: DurationSetting = timedelta(minutes=30)
+    ttl: BoundedDuration = timedelta(minutes=30)
     """How long after it was opened a session can be checked first."""
 
 
@@ -85,7 +87,7 @@ class HousekeepingSettings(Section):
     """What `serve` does by itself, and `purge` by hand."""
 
     interval: DurationSetting = timedelta(seconds=10)
-    retention: Annotated[DurationSetting, Field(le=timedelta(days=36500))] | None = None
+    retention: BoundedDuration | None = None
     """How long a final sale is kept after its last change; for ever if it is not set."""
 
 

@@ -232,7 +232,7 @@ class SaleServicer(SaleServiceServicer):
     def _watch(self, request: WatchSalesRequest) -> AsyncGenerator[SaleChange, None]:
         if (start := moment(request, "start_time")) is not None:
             return self._domain.reader.watch_since(start)
-        return self._domain.reader.watch(position_of(request.cursor) if request.HasField("cursor") else 0)
+        return self._domain.reader.watch(position_of(request.cursor) if request.HasField("cursor") else None)
 
 
 def _source_of_funds(funds: SourceOfFunds) -> CheckSaleResponse.SourceOfFunds:

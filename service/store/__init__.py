@@ -9,6 +9,7 @@ from typing import Protocol
 
 from service.store.records import (
     IdempotencyRecord,
+    PurgeStep,
     Sale,
     SaleChange,
     SaleFilter,
@@ -23,6 +24,7 @@ __all__ = [
     "IdempotencyRecord",
     "IdentifierTaken",
     "PositionUnknown",
+    "PurgeStep",
     "Sale",
     "SaleChange",
     "SaleFilter",
@@ -117,7 +119,7 @@ class Store(Protocol):
 
         Args:
             report: about a stored sale.
-            must_move: store it only if it moves the sale, or has moved it already.
+            must_move: store it only if the sale is, or comes, where it asks for.
 
         Returns:
             The sale as it is now; None if it had to move and could not, or if there are `MAX_OTHER_REPORTS` already
@@ -138,20 +140,23 @@ class Store(Protocol):
             How many wrong ones were counted before this one.
         """
 
-    async def list_changes(self, after: int, limit: int) -> Sequence[SaleChange]:
+    async def list_changes(self, after: int, limit: int, *, skip_purged: bool = False) -> Sequence[SaleChange]:
         """Return changes of sales in the order in which they were committed.
 
         Args:
             after: position of the change before; 0 for the beginning.
             limit: how many at most.
+            skip_purged: whether to leave out what was purged without a word.
 
         Raises:
-            PositionUnknown: changes after it were purged, or their sales, or no change has got as far; never for 0,
-                with which the oldest are read that are kept.
+            PositionUnknown: changes after it were purged, or their sales, or no change has got as far.
         """
 
     async def position_before(self, moment: datetime) -> int:
-        """Return the position of the last change before this moment; 0 if none is kept."""
+        """Return a position after which all changes are that were made at this moment or later.
+
+        It is the last one before them, unless clocks disagreed.
+        """
 
     async def last_position(self) -> int:
         """Return the position of the last change; 0 if there is none."""
@@ -163,7 +168,7 @@ class Store(Protocol):
         """Store the card that a sale was paid with, and name it as the sale's, unless that has a later one.
 
         The same consumer's card with the same endpoint and server card id is the same card; it stays as it is. One that
-        was this sale's and deleted since stays deleted.
+        was deleted since the sale was checked stays deleted.
 
         Args:
             invoice_id: a stored sale's.
@@ -235,14 +240,14 @@ class Store(Protocol):
         """Remove idempotency records that have expired; return how many."""
 
     async def purge_changes(self, made_before: datetime, limit: int) -> int:
-        """Remove the oldest changes, up to the last that was made before; return how many.
+        """Remove the oldest changes, as long as all up to there were made before this moment; return how many.
 
         Args:
             made_before: the moment.
-            limit: how many to look at.
+            limit: how many at most.
         """
 
-    async def purge_sales(self, updated_before: datetime, beyond: str, limit: int) -> tuple[int, str | None]:
+    async def purge_sales(self, updated_before: datetime, beyond: str, limit: int) -> PurgeStep:
         """Remove final sales that did not change since, with their reports.
 
         Their changes are purged before: whoever comes to one of a sale that is not there any more is told.
@@ -253,7 +258,7 @@ class Store(Protocol):
             limit: how many to look at.
 
         Returns:
-            How many were removed, and the invoice id up to which was looked; None if that is all.
+            What it came to.
         """
 
     async def ping(self) -> None:

@@ -74,6 +74,17 @@ class SalePage(NamedTuple):
     """The invoice id up to which the list was looked through; None if it ends here."""
 
 
+class PurgeStep(NamedTuple):
+    """What a look at old sales came to."""
+
+    removed: int
+    """How many."""
+    end: str | None
+    """The invoice id up to which was looked; None if there are no more."""
+    leaves_final: bool
+    """Whether there are some that are final, but have changed since: their time comes later."""
+
+
 @dataclass(frozen=True, slots=True)
 class SaleChange:
     """A sale as one change of it has left it."""

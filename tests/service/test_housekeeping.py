@@ -67,6 +67,23 @@ async def test_a_sale_that_ends_late_is_purged_once_its_own_time_is_over(
     assert (await keeping.run())["purged_sales"] == 1
 
 
+async def test_sales_that_end_a_while_after_they_began_are_purged_when_their_time_has_come(
+    store: SqliteStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "BATCH", 2)
+    ends = timedelta(minutes=5)
+    for number in range(9):
+        sale = new_sale(number, NOW + timedelta(seconds=number))
+        await store.open_session(sale, None)
+        await store.report_status(new_report(sale, receive_time=NOW + ends), must_move=False)
+    keeping = Housekeeping(store, clock=clock, retention=DAY)
+    clock.now = NOW + DAY + timedelta(minutes=1)
+    assert (await keeping.run())["purged_sales"] == 0
+
+    clock.now = NOW + DAY + ends + timedelta(seconds=1)
+    assert (await keeping.run())["purged_sales"] == 9
+
+
 async def test_a_retention_that_reaches_before_1970_keeps_everything(store: SqliteStore, clock: Clock) -> None:
     await store.open_session(new_sale(1), None)
 

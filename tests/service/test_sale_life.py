@@ -5,7 +5,7 @@ import secrets
 import tempfile
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,6 +53,7 @@ class Modelled:
     session_token: str | None = None
     check_card_id: str | None = None
     """What the first check paid with."""
+    check_time: datetime | None = None
     reports: set[tuple[str, str, str]] = field(default_factory=set)
     card_id: str | None = None
     """The card that it was paid with or saved with: of both the later one."""
@@ -86,8 +87,8 @@ class SaleLife(RuleBasedStateMachine):
         self.model: dict[str, Modelled] = {}
         self.saved: dict[tuple[str, str], str] = {}
         """The client card id of each consumer and server card id that is saved and not deleted."""
-        self.deleted: set[tuple[str, str]] = set()
-        """Sale and server card id of what was deleted."""
+        self.deleted: dict[tuple[str, str], datetime] = {}
+        """When each consumer's card with each server card id was deleted last."""
         self.run(self.open())
 
     async def open(self) -> None:
@@ -161,6 +162,7 @@ class SaleLife(RuleBasedStateMachine):
         assert self.refusal(self.domain.check(request)) == expected
         if expected is None and known.session_token is None:
             known.session_token, known.check_card_id, known.card_id = token, card, card
+            known.check_time = self.clock.now
             known.states.append("CHECKED")
 
     @rule(id=sales, words=WORDS, wrong=st.booleans())
@@ -190,10 +192,12 @@ class SaleLife(RuleBasedStateMachine):
         # Several sales of the model share a session token; each is found by its own access token all the same.
         refused = self.refusal(self.mapping.notify(notification))
         assert refused == expected
-        if expected is not None or (id, server_card_id) in self.deleted:
-            return
         owned = known.consumer_id, server_card_id
+        if expected is not None or known.check_time is None:
+            return
         if owned not in self.saved:
+            if owned in self.deleted and self.deleted[owned] >= known.check_time:
+                return  # the sale was made with the card that was deleted
             cards, _ = self.run(self.cards.list(known.consumer_id))
             (new,) = {card.client_card_id for card in cards} - set(self.saved.values())
             self.saved[owned] = new
@@ -211,11 +215,7 @@ class SaleLife(RuleBasedStateMachine):
         card_id = self.saved.pop((owner, server_card_id), None)
         if card_id is None:
             return
-        card = self.run(self.cards.get(owner, card_id))
-        assert card.invoice_id is not None
-        # Neither the sale that made it nor one that it is the card of brings it back.
-        self.deleted.add((card.invoice_id, server_card_id))
-        self.deleted |= {(id, server_card_id) for id, known in self.model.items() if known.card_id == card_id}
+        self.deleted[owner, server_card_id] = self.clock.now
         self.run(self.cards.delete(owner, card_id))
 
     @rule(minutes=st.sampled_from([1, 15, 31]))

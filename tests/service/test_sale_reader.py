@@ -1,6 +1,8 @@
 """Lists that leave nothing out however little is looked at, and streams that begin where they should."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import timedelta
 from itertools import pairwise
 
@@ -23,7 +25,7 @@ def reader(store: SqliteStore) -> SaleReader:
     return SaleReader(store)
 
 
-async def taken(reader: SaleReader, count: int, after: int = 0) -> list[SaleChange]:
+async def taken(reader: SaleReader, count: int, after: int | None = None) -> list[SaleChange]:
     changes = []
     async for change in reader.watch(after):
         changes.append(change)
@@ -83,7 +85,7 @@ async def test_a_page_that_is_full_and_the_last_one_has_no_token(store: SqliteSt
 async def test_a_stream_since_a_moment_leaves_nothing_out_that_was_committed_in_another_order(
     store: SqliteStore, reader: SaleReader
 ) -> None:
-    # Requests that run at once are committed in another order than they have begun.
+    # Requests that run at once are committed in another order than they have begun, and clocks disagree.
     seconds = (0, 10, 12, 11, 9, 13, 20)
     for number, second in enumerate(seconds):
         await store.open_session(new_sale(number, NOW + timedelta(seconds=second)), None)
@@ -135,6 +137,32 @@ async def test_a_reader_of_what_was_purged_is_refused(store: SqliteStore, reader
         await taken(reader, 1, after=first.position)
 
     assert [violation.field for violation in refusal.value.violations] == ["cursor"]
+
+
+async def test_a_reader_without_a_cursor_takes_what_is_kept_while_the_rest_is_purged(
+    store: SqliteStore, reader: SaleReader
+) -> None:
+    for number in range(350):
+        await store.open_session(new_sale(number, NOW + timedelta(seconds=number)), None)
+    seen = []
+    async for change in reader.watch():
+        seen.append(change.position)
+        if len(seen) == 50:
+            while await store.purge_changes(NOW + timedelta(seconds=299), 100):
+                pass
+        if change.position == 350:
+            break
+
+    # What it had read, then what is left; from then on it is as good as one with a cursor.
+    assert seen == [*range(1, 101), *range(300, 351)]
+    since = [change async for change in first(reader.watch_since(NOW), 51)]
+    assert [change.position for change in since] == list(range(300, 351))
+
+
+async def first(changes: AsyncGenerator[SaleChange, None], count: int) -> AsyncGenerator[SaleChange, None]:
+    async with aclosing(changes):
+        for _ in range(count):
+            yield await anext(changes)
 
 
 async def test_a_sale_that_was_purged_before_its_changes_is_passed_over(store: SqliteStore, reader: SaleReader) -> None:

@@ -16,6 +16,7 @@ import apsw
 from service.store.group_commit import GroupCommit
 from service.store.records import (
     IdempotencyRecord,
+    PurgeStep,
     Sale,
     SaleChange,
     SaleFilter,
@@ -100,9 +101,9 @@ class SqliteStore:
         """See `service.store.Store`."""
         return await self._write(sales.count_random_sum_answer, invoice_id, failed=failed)
 
-    async def list_changes(self, after: int, limit: int) -> Sequence[SaleChange]:
+    async def list_changes(self, after: int, limit: int, *, skip_purged: bool = False) -> Sequence[SaleChange]:
         """See `service.store.Store`."""
-        return self._read(changes.list_changes, after, limit)
+        return self._read(changes.list_changes, after, limit, skip_purged=skip_purged)
 
     async def position_before(self, moment: datetime) -> int:
         """See `service.store.Store`."""
@@ -180,7 +181,7 @@ class SqliteStore:
         """See `service.store.Store`."""
         return await self._write(changes.purge_changes, made_before, limit)
 
-    async def purge_sales(self, updated_before: datetime, beyond: str, limit: int) -> tuple[int, str | None]:
+    async def purge_sales(self, updated_before: datetime, beyond: str, limit: int) -> PurgeStep:
         """See `service.store.Store`."""
         return await self._write(sales.purge_sales, updated_before, beyond, limit)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import apsw
 
+from service.identifiers import microseconds
 from service.store.records import StoredCard
 from service.store.sqlite.sales import change_sale, require_sale
 from service.store.sqlite.tables import CARDS
@@ -11,9 +12,9 @@ from service.store.sqlite.tables import CARDS
 _SELECT_BY_REFERENCE = (
     f"{CARDS.select} WHERE consumer_id = ? AND endpoint_id = ? AND server_card_id = ? AND delete_time IS NULL"
 )
-_EXISTS_DELETED = (
-    "SELECT EXISTS (SELECT 1 FROM cards WHERE (invoice_id = ? OR client_card_id = ?) AND server_card_id = ?"
-    " AND delete_time IS NOT NULL)"
+_EXISTS_DELETED_SINCE = (
+    "SELECT EXISTS (SELECT 1 FROM cards WHERE consumer_id = ? AND endpoint_id = ? AND server_card_id = ?"
+    " AND delete_time >= ?)"
 )
 _SELECT_CARD = f"{CARDS.select} WHERE client_card_id = ? AND consumer_id = ? AND delete_time IS NULL"
 _SELECT_OF_CONSUMER = (
@@ -37,8 +38,10 @@ def map_card(connection: apsw.Connection, invoice_id: str, card: StoredCard) -> 
     reference = card.consumer_id, card.endpoint_id, card.server_card_id
     if (row := connection.execute(_SELECT_BY_REFERENCE, reference).fetchone()) is not None:
         known = CARDS.record(row)
-    elif connection.execute(_EXISTS_DELETED, (invoice_id, sale.client_card_id, card.server_card_id)).get:
-        return
+    elif connection.execute(
+        _EXISTS_DELETED_SINCE, (*reference, None if sale.check_time is None else microseconds(sale.check_time))
+    ).get:
+        return  # the sale was made with the card that was deleted
     else:
         add_card(connection, card)
         known = card

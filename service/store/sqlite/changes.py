@@ -16,18 +16,21 @@ _SELECT_AFTER = f"{SELECT_CHANGES} WHERE change.position > ? ORDER BY change.pos
 _SELECT_ENDS = (
     "SELECT position, max(position, coalesce((SELECT max(position) FROM sale_changes), 0)) FROM purged_changes"
 )
-_SELECT_TIME = "SELECT update_time FROM sale_changes WHERE position = ?"
-_SELECT_OLDEST = "SELECT position, update_time FROM sale_changes ORDER BY position LIMIT ?"
+_SELECT_TIME = "SELECT order_time FROM sale_changes WHERE position = ?"
+_SELECT_OLDEST = (
+    "SELECT max(position) FROM (SELECT position, order_time FROM sale_changes ORDER BY position LIMIT ?2)"
+    " WHERE order_time < ?1"
+)
 _DELETE_UP_TO = "DELETE FROM sale_changes WHERE position <= ?"
 _NOTE_PURGED = "UPDATE purged_changes SET position = max(position, ?)"
 
 
-def list_changes(connection: apsw.Connection, after: int, limit: int) -> Sequence[SaleChange]:
+def list_changes(connection: apsw.Connection, after: int, limit: int, *, skip_purged: bool) -> Sequence[SaleChange]:
     """See `service.store.Store`."""
     with connection:  # both are read from one state of the database
         purged, last = _ends(connection)
         rows: list[Any] = connection.execute(_SELECT_AFTER, (after, limit)).fetchall()
-    if after:
+    if not skip_purged:
         positions = [row[0] for row in rows]
         without_gap = list(range(after + 1, after + 1 + len(rows)))
         if not purged <= after <= last or positions != without_gap or (not rows and after < last):
@@ -53,12 +56,11 @@ def last_position(connection: apsw.Connection) -> int:
 
 def purge_changes(connection: apsw.Connection, made_before: datetime, limit: int) -> int:
     """See `service.store.Store`."""
-    rows: list[Any] = connection.execute(_SELECT_OLDEST, (limit,)).fetchall()
-    old = [position for position, update_time in rows if update_time < microseconds(made_before)]
-    if not old:
+    end = connection.execute(_SELECT_OLDEST, (microseconds(made_before), limit)).get
+    if end is None:
         return 0
-    connection.execute(_NOTE_PURGED, (old[-1],))
-    connection.execute(_DELETE_UP_TO, (old[-1],))
+    connection.execute(_NOTE_PURGED, (end,))
+    connection.execute(_DELETE_UP_TO, (end,))
     return connection.changes()
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import apsw
 
-from service.sale_states import has_got_to, is_known, legal_moves_of
+from service.sale_states import has_got_to, is_known, is_state_of, legal_moves_of
 from service.store import MAX_OTHER_REPORTS
 from service.store.records import Sale, StatusReport
 from service.store.sqlite.sales import change_sale, find_sale, require_sale
@@ -24,7 +24,8 @@ def report_status(connection: apsw.Connection, report: StatusReport, *, must_mov
         return sale if not must_move or has_got_to(sale.state, report.type, report.status) else None
     words: list[Any] = connection.execute(_SELECT_WORDS, (report.invoice_id,)).fetchall()
     states = list(legal_moves_of(sale.state, words))
-    if _is_one_too_many(report, words) or (must_move and not states):
+    cannot_move = must_move and not states and not is_state_of(sale.state, report.type, report.status)
+    if _is_one_too_many(report, words) or cannot_move:
         connection.execute(_DELETE, (report.invoice_id, report.type, report.status, report.orderid))
         return None
     if not is_known(report.type, report.status):

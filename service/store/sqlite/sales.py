@@ -10,7 +10,7 @@ from service.errors import ErrorReason, SaleError
 from service.identifiers import first_uuid, microseconds
 from service.sale_states import FINAL, SaleState
 from service.store import IdentifierTaken
-from service.store.records import IdempotencyRecord, Sale, SaleFilter, SalePage
+from service.store.records import IdempotencyRecord, PurgeStep, Sale, SaleFilter, SalePage
 from service.store.sqlite.idempotency_records import find_record, put_record
 from service.store.sqlite.tables import CHANGING, SALES, state_name
 
@@ -154,20 +154,15 @@ def expire_sessions(connection: apsw.Connection, now: datetime, limit: int) -> i
     return len(expired)
 
 
-def purge_sales(
-    connection: apsw.Connection, updated_before: datetime, beyond: str, limit: int
-) -> tuple[int, str | None]:
+def purge_sales(connection: apsw.Connection, updated_before: datetime, beyond: str, limit: int) -> PurgeStep:
     """See `service.store.Store`."""
     rows: list[Any] = connection.execute(_SELECT_OLD, (beyond, first_uuid(updated_before), limit)).fetchall()
-    old = [
-        invoice_id
-        for invoice_id, state, update_time in rows
-        if state in _FINAL_NAMES and update_time < microseconds(updated_before)
-    ]
+    final = [(invoice_id, update_time) for invoice_id, state, update_time in rows if state in _FINAL_NAMES]
+    old = [invoice_id for invoice_id, update_time in final if update_time < microseconds(updated_before)]
     for invoice_id in old:
         connection.execute("DELETE FROM status_reports WHERE invoice_id = ?", (invoice_id,))
         connection.execute("DELETE FROM sales WHERE invoice_id = ?", (invoice_id,))
-    return len(old), rows[-1][0] if len(rows) == limit else None
+    return PurgeStep(len(old), rows[-1][0] if len(rows) == limit else None, len(old) < len(final))
 
 
 class _Condition(NamedTuple):

@@ -69,7 +69,7 @@ def test_a_file_of_the_first_version_keeps_all_that_was_in_it(tmp_path: Path) ->
     assert (checked.state, checked.session_token) == (SaleState.SALE_STATE_CHECKED, "session-token-01")
     assert (checked.check_time, checked.update_time) == (from_microseconds(2_000_000),) * 2
     assert (opened.consumer_id, opened.ip_addresses, opened.lat) == ("device:R58M", ("192.0.2.17",), 0.5)
-    assert [change.sale for change in changes.list_changes(connection, 0, 10)] == [opened, checked]
+    assert [change.sale for change in changes.list_changes(connection, 0, 10, skip_purged=False)] == [opened, checked]
     kept = access_tokens.find_access_token(connection, b"t" * 32)
     assert kept is not None
     assert (kept.endpoint_id, kept.consumer_id, kept.expire_time) == ("11110", None, from_microseconds(9_000_000))
@@ -84,7 +84,7 @@ QUERIES: list[Callable[[apsw.Connection], object]] = [
     lambda connection: sales.find_sale(connection, "1"),
     lambda connection: sales.find_sale_by_session(connection, "1", b"1", "1"),
     lambda connection: sales.has_session_token(connection, "1"),
-    lambda connection: changes.list_changes(connection, 5, 10),
+    lambda connection: changes.list_changes(connection, 5, 10, skip_purged=False),
     lambda connection: reports.find_sale_and_reports(connection, "1"),
     lambda connection: cards.find_card(connection, "1", "1"),
     lambda connection: cards.list_cards(connection, "1", "2", 10),

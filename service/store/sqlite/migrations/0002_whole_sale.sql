@@ -52,6 +52,7 @@ CREATE INDEX sales_by_session_token ON sales (session_token, access_token_hash) 
 -- the commits. They are removed in that order, up to a position that is kept, so that none is given twice.
 CREATE TABLE sale_changes (
     position       INTEGER PRIMARY KEY,
+    order_time     INTEGER NOT NULL, -- the latest update_time up to here: never less than that of the change before
     invoice_id     TEXT NOT NULL,
     update_time    INTEGER NOT NULL,
     state          TEXT NOT NULL,
@@ -68,30 +69,36 @@ CREATE TABLE purged_changes (
 
 INSERT INTO purged_changes VALUES (1, 0);
 
-INSERT INTO sale_changes (invoice_id, update_time, state, check_time, amount_differs)
-SELECT invoice_id, update_time, state, check_time, 0 FROM sales ORDER BY update_time, invoice_id;
+INSERT INTO sale_changes (order_time, invoice_id, update_time, state, check_time, amount_differs)
+SELECT update_time, invoice_id, update_time, state, check_time, 0 FROM sales ORDER BY update_time, invoice_id;
 
 -- Whatever opens a sale, or changes what is shown of it, sets its update_time.
 CREATE TRIGGER sale_opened AFTER INSERT ON sales BEGIN
     INSERT INTO sale_changes (
-        position, invoice_id, update_time, state, check_time, client_card_id, orderid, amount_differs
+        position, order_time, invoice_id, update_time, state, check_time, client_card_id, orderid, amount_differs
     )
     VALUES (
         max(
             coalesce((SELECT max(position) FROM sale_changes), 0), (SELECT position FROM purged_changes)
         ) + 1,
+        max(
+            coalesce((SELECT order_time FROM sale_changes ORDER BY position DESC LIMIT 1), 0), new.update_time
+        ),
         new.invoice_id, new.update_time, new.state, new.check_time, new.client_card_id, new.orderid, new.amount_differs
     );
 END;
 
 CREATE TRIGGER sale_changed AFTER UPDATE OF update_time ON sales BEGIN
     INSERT INTO sale_changes (
-        position, invoice_id, update_time, state, check_time, client_card_id, orderid, amount_differs
+        position, order_time, invoice_id, update_time, state, check_time, client_card_id, orderid, amount_differs
     )
     VALUES (
         max(
             coalesce((SELECT max(position) FROM sale_changes), 0), (SELECT position FROM purged_changes)
         ) + 1,
+        max(
+            coalesce((SELECT order_time FROM sale_changes ORDER BY position DESC LIMIT 1), 0), new.update_time
+        ),
         new.invoice_id, new.update_time, new.state, new.check_time, new.client_card_id, new.orderid, new.amount_differs
     );
 END;
@@ -129,7 +136,7 @@ CREATE TABLE cards (
 CREATE INDEX cards_by_consumer ON cards (consumer_id);
 CREATE UNIQUE INDEX cards_by_reference ON cards (consumer_id, endpoint_id, server_card_id)
 WHERE server_card_id IS NOT NULL AND delete_time IS NULL;
-CREATE INDEX cards_by_sale ON cards (invoice_id) WHERE invoice_id IS NOT NULL;
+CREATE INDEX cards_deleted ON cards (consumer_id, endpoint_id, server_card_id) WHERE delete_time IS NOT NULL;
 
 ALTER TABLE access_tokens RENAME COLUMN issued_at TO issue_time;
 ALTER TABLE access_tokens RENAME COLUMN expires_at TO expire_time;
