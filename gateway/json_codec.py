@@ -76,7 +76,12 @@ class JsonCodec(Generic[MessageT]):
 
     def encode(self, message: MessageT) -> bytes:
         """Return a message as JSON in UTF-8."""
-        return _ENCODE_JSON(self._encode(message)).encode()
+        return _ENCODE_JSON(self.to_object(message)).encode()
+
+    def to_object(self, message: MessageT) -> dict[str, Any]:
+        """Return a message as the object that its JSON is."""
+        encoded: dict[str, Any] = self._encode(message)
+        return encoded
 
 
 def _message_decoder(descriptor: Descriptor) -> Decode:

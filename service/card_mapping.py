@@ -1,14 +1,13 @@
 """The card mapping notification: the payment gateway's id of a card becomes a card of the sale's consumer."""
 
 from dataclasses import dataclass
-from hmac import compare_digest
 
 from service.access_tokens import AccessTokens
 from service.endpoints import Endpoints
-from service.errors import ErrorReason, SaleError, StoreUnavailable
+from service.errors import ErrorReason, SaleError
 from service.identifiers import Clock, Randomness, hash_access_token, new_client_card_id
-from service.sale_log import bind_to_log
-from service.signing import notification_signature, same
+from service.named_sale import bind_to_log, find_named_sale, is_of
+from service.signing import notification_signature
 from service.store import Sale, Store, StoredCard
 
 _BIN_DIGITS = 6
@@ -83,10 +82,8 @@ class CardMapping:
             raise SaleError(
                 ErrorReason.ERROR_REASON_SESSION_MISMATCH if known else ErrorReason.ERROR_REASON_INVOICE_NOT_FOUND
             )
-        endpoint = self._endpoints.find(sale.endpoint_id)
-        bind_to_log(sale, endpoint)
-        if endpoint is None:
-            raise StoreUnavailable("The endpoint of this sale is not configured now; try again later.")
+        bind_to_log(sale, self._endpoints)
+        endpoint = self._endpoints.require(sale.endpoint_id)
         if notification.server_card_id is not None:
             await self._store.map_card(sale.invoice_id, self._new_card(sale, notification))
         signature = notification_signature(
@@ -107,12 +104,10 @@ class CardMapping:
                 _ACCESS_TOKEN_INVALID, the token has expired or was revoked; _CLIENT_CARD_NOT_FOUND, no card is saved,
                 or not any more.
         """
-        sale = await self._store.find_sale(invoice_id)
-        if sale is None:
-            raise SaleError(ErrorReason.ERROR_REASON_INVOICE_NOT_FOUND)
-        if not _is_of(sale, access_token, serial_number):
+        sale = await find_named_sale(self._store, invoice_id)
+        if not is_of(sale, access_token, serial_number):
             raise SaleError(ErrorReason.ERROR_REASON_SESSION_MISMATCH)
-        bind_to_log(sale, self._endpoints.find(sale.endpoint_id))
+        bind_to_log(sale, self._endpoints)
         await self._access_tokens.authenticate(access_token, serial_number)
         card_id = sale.client_card_id
         if card_id is None or await self._store.find_card(sale.consumer_id, card_id) is None:
@@ -132,13 +127,3 @@ class CardMapping:
             email=sale.email,
             invoice_id=sale.invoice_id,
         )
-
-
-def _is_of(sale: Sale, access_token: str, serial_number: str) -> bool:
-    # Both comparisons are made whatever the first one gave, so that the time taken does not tell which one failed.
-    return all(
-        [
-            same(sale.serial_number, serial_number),
-            compare_digest(sale.access_token_hash, hash_access_token(access_token)),
-        ]
-    )

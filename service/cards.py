@@ -1,6 +1,6 @@
 """Saved cards: references to cards that a payment gateway keeps, and card data in our own vault."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from service.errors import ErrorReason, FieldViolation, SaleError
@@ -16,7 +16,6 @@ _REENCRYPT_BATCH = 100
 class SourceOfFunds:
     """A saved card, as a sale is paid with it."""
 
-    client_card_id: str
     email: str | None
     """The consumer's, if the card has one."""
     server_card_id: str | None = None
@@ -67,7 +66,7 @@ class Cards:
         card = await self.get(sale.consumer_id, client_card_id)
         if card.endpoint_id not in (None, sale.endpoint_id):
             raise SaleError(ErrorReason.ERROR_REASON_CLIENT_CARD_NOT_FOUND)
-        return SourceOfFunds(card.client_card_id, card.email, card.server_card_id, self._open(card))
+        return SourceOfFunds(card.email, card.server_card_id, self._open(card))
 
     async def list(
         self, consumer_id: str, page_token: str | None = None, page_size: int = 0
@@ -114,13 +113,13 @@ class Cards:
             card = self._sealed(new, data)
             await self._store.add_card(card)
             return card
-        while True:
-            known = await self.get(consumer_id, client_card_id)
+
+        def resealed(known: StoredCard) -> StoredCard:
             if known.sealed is None:
                 raise SaleError(ErrorReason.ERROR_REASON_CLIENT_CARD_NOT_FOUND)
-            card = self._sealed(replace(known, email=known.email if email is None else email), data)
-            if await self._store.replace_card(card, known):
-                return card
+            return self._sealed(replace(known, email=known.email if email is None else email), data)
+
+        return await self._change(consumer_id, client_card_id, resealed)
 
     async def delete(self, consumer_id: str, client_card_id: str) -> None:
         """Delete a card. Its ids stay, so that a notification of it that is repeated does not bring it back.
@@ -128,9 +127,9 @@ class Cards:
         Raises:
             SaleError: `ERROR_REASON_CLIENT_CARD_NOT_FOUND`.
         """
-        while True:
-            known = await self.get(consumer_id, client_card_id)
-            deleted = replace(
+
+        def deleted(known: StoredCard) -> StoredCard:
+            return replace(
                 known,
                 unique_reference_card_id=None,
                 bin=None,
@@ -140,8 +139,8 @@ class Cards:
                 sealed=None,
                 delete_time=self._clock(),
             )
-            if await self._store.replace_card(deleted, known):
-                return
+
+        await self._change(consumer_id, client_card_id, deleted)
 
     async def set_email(self, consumer_id: str, client_card_id: str, email: str | None) -> StoredCard:
         """Set or remove the e-mail address of a card.
@@ -152,11 +151,7 @@ class Cards:
         Raises:
             SaleError: `ERROR_REASON_CLIENT_CARD_NOT_FOUND`.
         """
-        while True:
-            known = await self.get(consumer_id, client_card_id)
-            card = replace(known, email=email)
-            if await self._store.replace_card(card, known):
-                return card
+        return await self._change(consumer_id, client_card_id, lambda known: replace(known, email=email))
 
     async def reencrypt(self) -> tuple[int, Sequence[str]]:
         """Encrypt under the first vault key what is encrypted under another one, while the server runs on.
@@ -177,6 +172,15 @@ class Cards:
                 except SealBroken:
                     broken.append(card.client_card_id)
         return count, broken
+
+    async def _change(
+        self, consumer_id: str, client_card_id: str, change: Callable[[StoredCard], StoredCard]
+    ) -> StoredCard:
+        while True:
+            known = await self.get(consumer_id, client_card_id)
+            changed = change(known)
+            if await self._store.replace_card(changed, known):  # otherwise it has changed meanwhile
+                return changed
 
     async def _reencrypt(self, card: StoredCard, key_id: str) -> bool:
         known: StoredCard | None = card

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from service.currencies import CURRENCIES
-from service.errors import ErrorReason, SaleError
+from service.errors import ErrorReason, SaleError, StoreUnavailable
 from service.signing import ControlKey
 
 MAX_AMOUNT_CENTIS = 2**63 - 1
@@ -104,6 +104,17 @@ class Endpoints:
     def find(self, endpoint_id: str) -> Endpoint | None:
         """Return the endpoint with this id, if there is one."""
         return self._by_id.get(endpoint_id)
+
+    def require(self, endpoint_id: str) -> Endpoint:
+        """Return the endpoint of a sale.
+
+        Raises:
+            StoreUnavailable: it is not configured now. That is no fault of the request, and can be mended.
+        """
+        endpoint = self.find(endpoint_id)
+        if endpoint is None:
+            raise StoreUnavailable("The endpoint of this sale is not configured now; try again later.")
+        return endpoint
 
     def choose(self, currency: str, endpoint_id: str | None) -> Endpoint:
         """Return the endpoint that a sale goes to.

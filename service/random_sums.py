@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from service.endpoints import CentisRange
-from service.errors import ErrorReason, FieldViolation, SaleError
+from service.errors import FieldViolation, SaleError
 from service.identifiers import Randomness
+from service.named_sale import find_named_sale
 from service.signing import same
 from service.store import Store
 
@@ -46,9 +47,7 @@ class RandomSums:
         Raises:
             SaleError: ERROR_REASON_INVOICE_NOT_FOUND; _INVALID_FIELD, the sale has no random sum.
         """
-        sale = await self._store.find_sale(invoice_id)
-        if sale is None:
-            raise SaleError(ErrorReason.ERROR_REASON_INVOICE_NOT_FOUND)
+        sale = await find_named_sale(self._store, invoice_id)
         if sale.random_sum_centis is None:
             raise SaleError.invalid_fields([FieldViolation("invoiceId", "is of a sale without a random sum")])
         right = same(f"{sale.random_sum_centis:020}", f"{random_sum_centis:020}")

@@ -4,7 +4,17 @@ from collections.abc import Iterable, Iterator
 
 from connectingparty.sale.v1.sale_pb2 import SaleState
 
-__all__ = ["FINAL", "LEGAL_MOVES", "SaleState", "has_got_to", "is_known", "is_state_of", "legal_moves_of", "words_of"]
+__all__ = [
+    "FINAL",
+    "LEGAL_MOVES",
+    "SaleState",
+    "has_got_to",
+    "is_known",
+    "is_state_of",
+    "legal_moves_of",
+    "state_name",
+    "words_of",
+]
 
 _RESULTS = frozenset(
     {
@@ -43,6 +53,11 @@ _SEQUENCE = ("sale", "reversal", "chargeback")
 """In which what the types report happens."""
 
 
+def state_name(state: SaleState.ValueType) -> str:
+    """Return the name of a state as people and the database know it: that of the proto, without the prefix."""
+    return SaleState.Name(state).removeprefix("SALE_STATE_")
+
+
 def is_known(type: str, status: str) -> bool:
     """Tell whether a report of this type and status tells how a sale ended."""
     return (type, status) in _TARGETS
@@ -56,10 +71,7 @@ def is_state_of(state: SaleState.ValueType, type: str, status: str) -> bool:
 def has_got_to(state: SaleState.ValueType, type: str, status: str) -> bool:
     """Tell whether a sale in this state is, or has been, in the one that a report of this type and status asks for."""
     target = _TARGETS.get((type, status))
-    return target is not None and (
-        target == state
-        or any(has_got_to(state, *words) for words, end in _TARGETS.items() if end in LEGAL_MOVES[target])
-    )
+    return target is not None and _leads_to(target, state)
 
 
 def words_of(state: SaleState.ValueType) -> tuple[str, str]:
@@ -72,6 +84,10 @@ def words_of(state: SaleState.ValueType) -> tuple[str, str]:
         if target == state:
             return words
     raise LookupError(SaleState.Name(state))
+
+
+def _leads_to(start: SaleState.ValueType, end: SaleState.ValueType) -> bool:
+    return start == end or any(_leads_to(step, end) for step in LEGAL_MOVES[start])
 
 
 def legal_moves_of(state: SaleState.ValueType, reported: Iterable[tuple[str, str]]) -> Iterator[SaleState.ValueType]:

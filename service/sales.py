@@ -2,16 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hmac import compare_digest
 
 from service.access_tokens import AccessTokens, Authentication
 from service.cards import Cards, SourceOfFunds
 from service.endpoints import Endpoint, Endpoints
-from service.errors import ErrorReason, SaleError, StoreUnavailable
+from service.errors import ErrorReason, SaleError
 from service.idempotency import RETENTION, RunningKeys, hash_request
-from service.identifiers import Clock, Randomness, hash_access_token, new_invoice_id, new_nonce
+from service.identifiers import Clock, Randomness, new_invoice_id, new_nonce
+from service.named_sale import bind_to_log, find_named_sale, is_of
 from service.random_sums import draw_random_sum
-from service.sale_log import bind_to_log
 from service.sale_states import FINAL, SaleState
 from service.signing import check_signature, same, same_signature, session_signature
 from service.store import IdempotencyRecord, IdentifierTaken, Sale, Store
@@ -118,7 +117,7 @@ class Sales:
         else:
             with self._running_keys.claim(consumer.access_token_hash, idempotency_key):
                 sale = await self._open_once(request, consumer, idempotency_key)
-        bind_to_log(sale, self._endpoints.find(sale.endpoint_id))
+        bind_to_log(sale, self._endpoints)
         return sale
 
     async def check(self, request: CheckSale) -> ConfirmedSale:
@@ -134,13 +133,9 @@ class Sales:
             SaleError: ERROR_REASON_INVOICE_NOT_FOUND, _SESSION_MISMATCH, _SESSION_EXPIRED, _CLIENT_CARD_NOT_FOUND,
                 _SESSION_ALREADY_CHECKED or _SERVER_UNAVAILABLE; the sale stays as it was.
         """
-        sale = await self._store.find_sale(request.invoice_id)
-        if sale is None:
-            raise SaleError(ErrorReason.ERROR_REASON_INVOICE_NOT_FOUND)
-        endpoint = self._endpoints.find(sale.endpoint_id)
-        bind_to_log(sale, endpoint)
-        if endpoint is None:
-            raise StoreUnavailable("The endpoint of this sale is not configured now; try again later.")
+        sale = await find_named_sale(self._store, request.invoice_id)
+        bind_to_log(sale, self._endpoints)
+        endpoint = self._endpoints.require(sale.endpoint_id)
         if not (_matches(sale, request) and _is_authentic(sale, endpoint, request.access_token)):
             raise SaleError(ErrorReason.ERROR_REASON_SESSION_MISMATCH)
         now = self._clock()
@@ -250,8 +245,7 @@ def _matches(sale: Sale, request: CheckSale) -> bool:
     # Every comparison is made whatever the others gave, so that the time taken does not tell which one failed.
     return all(
         [
-            same(sale.serial_number, request.serial_number),
-            compare_digest(sale.access_token_hash, hash_access_token(request.access_token)),
+            is_of(sale, request.access_token, request.serial_number),
             same(sale.nonce, request.nonce),
             same_signature(sale.signature, request.signature),
         ]

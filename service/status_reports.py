@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from decimal import Decimal, localcontext
 
 from service.endpoints import Endpoint, Endpoints
-from service.errors import ErrorReason, FieldViolation, SaleError, StoreUnavailable
+from service.errors import ErrorReason, FieldViolation, SaleError
 from service.identifiers import Clock
-from service.sale_log import bind_to_log
-from service.sale_states import SaleState, words_of
+from service.named_sale import bind_to_log, find_named_sale
+from service.sale_states import SaleState, state_name, words_of
 from service.signing import callback_control, same_signature
 from service.store import MAX_OTHER_REPORTS, Sale, StatusReport, Store
 
@@ -58,13 +58,11 @@ class StatusReports:
                 tells of nothing known) or _SERVER_UNAVAILABLE; nothing was changed, but the last leaves open whether it
                 was.
         """
-        sale = await self._find_sale(callback.client_orderid)
-        endpoint = self._endpoints.find(sale.endpoint_id)
-        if endpoint is None:
-            raise StoreUnavailable("The endpoint of this sale is not configured now; try again later.")
+        sale = await find_named_sale(self._store, callback.client_orderid)
+        endpoint = self._endpoints.require(sale.endpoint_id)
         if not _is_authentic(callback, endpoint):
             raise SaleError(ErrorReason.ERROR_REASON_CONTROL_MISMATCH)
-        bind_to_log(sale, endpoint)
+        bind_to_log(sale, self._endpoints)
         report = StatusReport(
             invoice_id=sale.invoice_id,
             type=callback.type,
@@ -97,8 +95,8 @@ class StatusReports:
             SaleError: ERROR_REASON_INVOICE_NOT_FOUND; _SESSION_ALREADY_CHECKED, the move is not legal. Nothing was
                 changed.
         """
-        sale = await self._find_sale(invoice_id)
-        bind_to_log(sale, self._endpoints.find(sale.endpoint_id))
+        sale = await find_named_sale(self._store, invoice_id)
+        bind_to_log(sale, self._endpoints)
         type, status = words_of(state)
         report = StatusReport(
             invoice_id=sale.invoice_id,
@@ -112,19 +110,13 @@ class StatusReports:
         )
         reported = await self._store.report_status(report, must_move=True)
         if reported is None:
-            reported = await self._find_sale(invoice_id)
+            reported = await find_named_sale(self._store, invoice_id)
             if reported.state != state:
-                name = SaleState.Name(reported.state).removeprefix("SALE_STATE_")
                 raise SaleError(
-                    ErrorReason.ERROR_REASON_SESSION_ALREADY_CHECKED, f"The sale is {name}; it can't become that."
+                    ErrorReason.ERROR_REASON_SESSION_ALREADY_CHECKED,
+                    f"The sale is {state_name(reported.state)}; it can't become that.",
                 )
         return reported
-
-    async def _find_sale(self, invoice_id: str) -> Sale:
-        sale = await self._store.find_sale(invoice_id)
-        if sale is None:
-            raise SaleError(ErrorReason.ERROR_REASON_INVOICE_NOT_FOUND)
-        return sale
 
 
 def amount_differs(amount: str | None, amount_centis: int) -> bool:

@@ -25,7 +25,7 @@ from service.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """All that the rpcs and the commands call on, and what of it can be changed while it runs."""
+    """All that the rpcs call on, and what of it can be changed while it runs."""
 
     store: Store
     endpoints: Endpoints

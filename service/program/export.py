@@ -1,7 +1,6 @@
 """Sales as lines of JSON or CSV, for accounting."""
 
 import csv
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TextIO
 
@@ -57,7 +56,7 @@ def _csv_writer(output: TextIO) -> Callable[[Sequence[Sale]], None]:
 
     def write(sales: Sequence[Sale]) -> None:
         for sale in sales:
-            writer.writerow(dict(_cells(json.loads(_CODEC.encode(sale_message(sale))))))
+            writer.writerow(dict(_cells(_CODEC.to_object(sale_message(sale)))))
 
     return write
 

@@ -28,11 +28,8 @@ def moment(message: Message, field: str) -> datetime | None:
     Raises:
         SaleError: `ERROR_REASON_INVALID_FIELD`, its nanoseconds are no part of a second.
     """
-    if not message.HasField(field):
-        return None
-    _require_part_of_second(message, field)
-    value: datetime = getattr(message, field).ToDatetime(UTC)
-    return value
+    value = _in_range(message, field)
+    return None if value is None else value.ToDatetime(UTC)
 
 
 def period(message: Message, field: str) -> timedelta | None:
@@ -41,18 +38,17 @@ def period(message: Message, field: str) -> timedelta | None:
     Raises:
         SaleError: `ERROR_REASON_INVALID_FIELD`, its nanoseconds are no part of a second.
     """
-    if not message.HasField(field):
-        return None
-    _require_part_of_second(message, field)
-    value: timedelta = getattr(message, field).ToTimedelta()
-    return value
+    value = _in_range(message, field)
+    return None if value is None else value.ToTimedelta()
 
 
-def _require_part_of_second(message: Message, field: str) -> None:
+def _in_range(message: Message, field: str) -> Any:
     # The bounds of the proto compare seconds and nanoseconds, and let these be any number.
-    if not 0 <= getattr(message, field).nanos < 1_000_000_000:
+    value = optional(message, field)
+    if value is not None and not 0 <= value.nanos < 1_000_000_000:
         name = message.DESCRIPTOR.fields_by_name[field].json_name
         raise SaleError.invalid_fields([FieldViolation(name, "must have nanos from 0 to 999999999")])
+    return value
 
 
 def optional(message: Message, field: str) -> Any:

@@ -8,11 +8,11 @@ import apsw
 
 from service.errors import ErrorReason, SaleError
 from service.identifiers import first_uuid, microseconds
-from service.sale_states import FINAL, SaleState
+from service.sale_states import FINAL, SaleState, state_name
 from service.store import IdentifierTaken
 from service.store.records import IdempotencyRecord, PurgeStep, Sale, SaleFilter, SalePage
 from service.store.sqlite.idempotency_records import find_record, put_record
-from service.store.sqlite.tables import CHANGING, SALES, state_name
+from service.store.sqlite.tables import CHANGING, SALES, changing_values
 
 _INSERT_SALE = f"{SALES.insert} ON CONFLICT DO NOTHING RETURNING 1"
 _SELECT_SALE = f"{SALES.select} WHERE invoice_id = ?"
@@ -27,9 +27,10 @@ _BIND_CHECK = (
 )
 _UPDATE_SALE = f"UPDATE sales SET {', '.join(f'{name} = ?' for name in CHANGING)} WHERE invoice_id = ?"
 _COUNT_FAILURE = "UPDATE sales SET random_sum_failures = random_sum_failures + ? WHERE invoice_id = ?"
-_SELECT_EXPIRED = (
-    "SELECT invoice_id FROM (SELECT invoice_id, expire_time FROM sales WHERE state = 'INITIATED'"
-    " ORDER BY invoice_id LIMIT ?2) WHERE expire_time <= ?1"
+_EXPIRE = (
+    "UPDATE sales SET state = 'EXPIRED', update_time = max(update_time, ?1) WHERE invoice_id IN"
+    " (SELECT invoice_id FROM (SELECT invoice_id, expire_time FROM sales WHERE state = 'INITIATED'"
+    " ORDER BY invoice_id LIMIT ?2) WHERE expire_time <= ?1)"
 )
 _SELECT_OLD = (
     "SELECT invoice_id, state, update_time FROM sales WHERE invoice_id > ? AND invoice_id < ?"
@@ -133,8 +134,7 @@ def change_sale(connection: apsw.Connection, sale: Sale, now: datetime, **change
         The sale as it is now.
     """
     changed = replace(sale, **changes, update_time=max(sale.update_time, now))
-    values = SALES.row(changed)
-    connection.execute(_UPDATE_SALE, (*(values[SALES.names.index(name)] for name in CHANGING), sale.invoice_id))
+    connection.execute(_UPDATE_SALE, (*changing_values(SALES.row(changed)), sale.invoice_id))
     return changed
 
 
@@ -147,11 +147,8 @@ def count_random_sum_answer(connection: apsw.Connection, invoice_id: str, *, fai
 
 def expire_sessions(connection: apsw.Connection, now: datetime, limit: int) -> int:
     """See `service.store.Store`."""
-    expired = connection.execute(_SELECT_EXPIRED, (microseconds(now), limit)).fetchall()
-    for (invoice_id,) in expired:
-        sale = require_sale(connection, str(invoice_id))
-        change_sale(connection, sale, now, state=SaleState.SALE_STATE_EXPIRED)
-    return len(expired)
+    connection.execute(_EXPIRE, (microseconds(now), limit))
+    return connection.changes()
 
 
 def purge_sales(connection: apsw.Connection, updated_before: datetime, beyond: str, limit: int) -> PurgeStep:

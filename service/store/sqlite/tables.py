@@ -4,11 +4,11 @@ import json
 from collections.abc import Callable
 from dataclasses import fields
 from datetime import datetime
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Generic, TypeVar, get_type_hints
 
 from service.identifiers import from_microseconds, microseconds
-from service.sale_states import SaleState
+from service.sale_states import SaleState, state_name
 from service.store.records import (
     IdempotencyRecord,
     Sale,
@@ -22,14 +22,8 @@ Row = tuple[Any, ...]
 RecordT = TypeVar("RecordT")
 Convert = Callable[[Any], Any]
 
-_STATE_PREFIX = "SALE_STATE_"
-_NAMES = {state: SaleState.Name(state).removeprefix(_STATE_PREFIX) for state in SaleState.values()}
-_STATES = {name: state for state, name in _NAMES.items()}
-
-
-def state_name(state: SaleState.ValueType) -> str:
-    """Return the text that stands for a state: its name in the proto, without the prefix."""
-    return _NAMES[state]
+_STATES = {state_name(state): state for state in SaleState.values()}
+_STATE_NAMES = {state: name for name, state in _STATES.items()}
 
 
 def _pairs(text: str) -> tuple[tuple[str, str], ...]:
@@ -38,7 +32,7 @@ def _pairs(text: str) -> tuple[tuple[str, str], ...]:
 
 # To the database and back; None stays None, and other types are stored as they are.
 _CONVERSIONS_BY_NAME: dict[str, tuple[Convert, Convert]] = {
-    "state": (_NAMES.__getitem__, _STATES.__getitem__),  # at run time an enum of the proto is an int
+    "state": (_STATE_NAMES.__getitem__, _STATES.__getitem__),  # at run time an enum of the proto is an int
 }
 _CONVERSIONS_BY_TYPE: dict[Any, tuple[Convert, Convert]] = {
     datetime: (microseconds, from_microseconds),
@@ -102,6 +96,8 @@ IDEMPOTENCY_RECORDS = Table("idempotency_records", IdempotencyRecord)
 
 CHANGING = ("update_time", "state", "check_time", "client_card_id", "orderid", "amount_differs")
 """The columns of a sale that its changes keep: what of it is shown and can change."""
+changing_values = itemgetter(*(SALES.names.index(name) for name in CHANGING))
+"""Returns the values of these columns of a row of sales."""
 _CHANGE_COLUMNS = ", ".join(f"{'change' if name in CHANGING else 'sale'}.{name}" for name in SALES.names)
 SELECT_CHANGES = (
     f"SELECT change.position, {_CHANGE_COLUMNS} FROM sale_changes AS change JOIN sales AS sale USING (invoice_id)"
