@@ -12,9 +12,8 @@ from service import sale_reader
 from service.errors import ErrorReason, SaleError
 from service.sale_reader import SaleReader
 from service.sale_states import SaleState
-from service.store import Sale, SaleChange, SaleFilter
+from service.store import Sale, SaleChange, SaleFilter, sale_lists
 from service.store.sqlite import SqliteStore
-from service.store.sqlite import sales as statements
 from tests.service.store.test_store import NOW, new_report, new_sale
 
 pytestmark = pytest.mark.anyio
@@ -48,7 +47,7 @@ async def taken(reader: SaleReader, count: int, after: int | None = None) -> lis
 async def test_pages_hold_every_sale_once_however_little_is_looked_at(
     store: SqliteStore, reader: SaleReader, monkeypatch: pytest.MonkeyPatch, filter: SaleFilter, size: int
 ) -> None:
-    monkeypatch.setattr(statements, "_LOOK", 7)
+    monkeypatch.setattr(sale_lists, "_LOOK", 7)
     monkeypatch.setattr(sale_reader, "_MAX_LOOKS", 2)
     for number in range(90):
         endpoint_id = "rare" if number % 31 == 0 else "11110"

@@ -1,11 +1,13 @@
 """Statements about cards."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import apsw
 
 from service.identifiers import microseconds
 from service.store.records import StoredCard
+from service.store.rules import names_card
 from service.store.sqlite.sales import change_sale, require_sale
 from service.store.sqlite.tables import CARDS
 
@@ -45,9 +47,9 @@ def map_card(connection: apsw.Connection, invoice_id: str, card: StoredCard) -> 
     else:
         add_card(connection, card)
         known = card
-    # A repeated notification of the card before must not bring that back as the sale's: ids grow with time.
-    if sale.client_card_id is None or sale.client_card_id < known.client_card_id:
-        change_sale(connection, sale, card.create_time, client_card_id=known.client_card_id)
+    if names_card(sale, known):
+        update_time = max(sale.update_time, card.create_time)
+        change_sale(connection, replace(sale, client_card_id=known.client_card_id, update_time=update_time))
 
 
 def add_card(connection: apsw.Connection, card: StoredCard) -> None:

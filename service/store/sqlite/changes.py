@@ -8,8 +8,8 @@ from typing import Any
 import apsw
 
 from service.identifiers import microseconds
-from service.store import PositionUnknown
 from service.store.records import SaleChange
+from service.store.rules import require_complete
 from service.store.sqlite.tables import SELECT_CHANGES, change_of
 
 _SELECT_AFTER = f"{SELECT_CHANGES} WHERE change.position > ? ORDER BY change.position LIMIT ?"
@@ -31,10 +31,7 @@ def list_changes(connection: apsw.Connection, after: int, limit: int, *, skip_pu
         purged, last = _ends(connection)
         rows: list[Any] = connection.execute(_SELECT_AFTER, (after, limit)).fetchall()
     if not skip_purged:
-        positions = [row[0] for row in rows]
-        without_gap = list(range(after + 1, after + 1 + len(rows)))
-        if not purged <= after <= last or positions != without_gap or (not rows and after < last):
-            raise PositionUnknown
+        require_complete(after, [row[0] for row in rows], purged, last)
     return [change_of(row) for row in rows]
 
 

@@ -1,18 +1,19 @@
 """Statements about sales."""
 
-from dataclasses import replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import apsw
 
 from service.errors import ErrorReason, SaleError
 from service.identifiers import first_uuid, microseconds
-from service.sale_states import FINAL, SaleState, state_name
+from service.sale_states import FINAL, state_name
 from service.store import IdentifierTaken
 from service.store.records import IdempotencyRecord, PurgeStep, Sale, SaleFilter, SalePage
+from service.store.sale_lists import SaleList
 from service.store.sqlite.idempotency_records import find_record, put_record
-from service.store.sqlite.tables import CHANGING, SALES, changing_values
+from service.store.sqlite.tables import SALES, changing_values, placeholder
+from service.store.tables import CHANGING
 
 _INSERT_SALE = f"{SALES.insert} ON CONFLICT DO NOTHING RETURNING 1"
 _SELECT_SALE = f"{SALES.select} WHERE invoice_id = ?"
@@ -37,8 +38,6 @@ _SELECT_OLD = (
     " ORDER BY invoice_id LIMIT ?"
 )
 _FINAL_NAMES = frozenset(map(state_name, FINAL))
-_LOOK = 5000
-"""How many rows are looked at for one page: some milliseconds, in which nothing else is answered."""
 
 
 def open_session(connection: apsw.Connection, sale: Sale, record: IdempotencyRecord | None) -> IdempotencyRecord | None:
@@ -89,27 +88,17 @@ def list_sales(
     connection: apsw.Connection, filter: SaleFilter, beyond: str | None, limit: int, *, oldest_first: bool
 ) -> SalePage:
     """See `service.store.Store`."""
-    order = "ASC" if oldest_first else "DESC"
-    served, rest = _conditions(filter, beyond, oldest_first=oldest_first)
-    looked_at = f"FROM sales WHERE {served.text} ORDER BY invoice_id {order} LIMIT"
+    list_ = SaleList(SALES.columns, filter, beyond, oldest_first=oldest_first, placeholder=placeholder)
     with connection:  # both are read from one state of the database
-        rows = connection.execute(
-            f"SELECT * FROM (SELECT {SALES.columns} {looked_at} {_LOOK}) WHERE {rest.text} LIMIT ?",
-            (*served.bindings, *rest.bindings, limit),
-        ).fetchall()
-        end = None
-        is_end = not rest.bindings and len(rows) < min(limit, _LOOK)  # nothing that was looked at was left out
-        if len(rows) < limit and not is_end:
-            end = connection.execute(f"SELECT invoice_id {looked_at} 1 OFFSET {_LOOK - 1}", served.bindings).get
+        rows = connection.execute(*list_.page(limit)).fetchall()
+        end = connection.execute(*list_.end()).get if list_.may_go_on(len(rows), limit) else None
     sales = [SALES.record(row) for row in rows]
     return SalePage(sales, sales[-1].invoice_id if len(sales) == limit else end)
 
 
 def count_sales(connection: apsw.Connection, filter: SaleFilter) -> int:
     """See `service.store.Store`."""
-    served, rest = _conditions(filter, None, oldest_first=False)
-    statement = f"SELECT count(*) FROM sales WHERE {served.text} AND {rest.text}"
-    count: int = connection.execute(statement, (*served.bindings, *rest.bindings)).get
+    count: int = connection.execute(*SaleList(SALES.columns, filter, placeholder=placeholder).count()).get
     return count
 
 
@@ -121,21 +110,9 @@ def bind_check(
     return require_sale(connection, invoice_id) if row is None else SALES.record(row)
 
 
-def change_sale(connection: apsw.Connection, sale: Sale, now: datetime, **changes: Any) -> Sale:
-    """Store a change of a sale; a trigger keeps that it has changed.
-
-    Args:
-        connection: within a transaction.
-        sale: the sale as it was.
-        now: when it changed; never before it did the last time, whatever the clock says.
-        changes: the fields that have changed; of those that `CHANGING` names.
-
-    Returns:
-        The sale as it is now.
-    """
-    changed = replace(sale, **changes, update_time=max(sale.update_time, now))
-    connection.execute(_UPDATE_SALE, (*changing_values(SALES.row(changed)), sale.invoice_id))
-    return changed
+def change_sale(connection: apsw.Connection, sale: Sale) -> None:
+    """Store what of a sale has changed: columns that `CHANGING` names. A trigger keeps that it has."""
+    connection.execute(_UPDATE_SALE, (*changing_values(sale), sale.invoice_id))
 
 
 def count_random_sum_answer(connection: apsw.Connection, invoice_id: str, *, failed: bool) -> int:
@@ -160,50 +137,3 @@ def purge_sales(connection: apsw.Connection, updated_before: datetime, beyond: s
         connection.execute("DELETE FROM status_reports WHERE invoice_id = ?", (invoice_id,))
         connection.execute("DELETE FROM sales WHERE invoice_id = ?", (invoice_id,))
     return PurgeStep(len(old), rows[-1][0] if len(rows) == limit else None, len(old) < len(final))
-
-
-class _Condition(NamedTuple):
-    text: str
-    bindings: tuple[str, ...]
-
-
-def _conditions(filter: SaleFilter, beyond: str | None, *, oldest_first: bool) -> tuple[_Condition, _Condition]:
-    """Return what one index serves of a filter and of going on after an invoice id, and the rest."""
-    rest = [
-        (f"{name} = ?", value)
-        for name, value in (
-            ("client_card_id", filter.client_card_id),
-            ("consumer_id", filter.consumer_id),
-            ("state", None if filter.state is None else state_name(filter.state)),
-            ("endpoint_id", filter.endpoint_id),
-        )
-        if value is not None
-    ]
-    served: list[tuple[str, str]] = []
-    words = "TRUE"
-    if filter.client_card_id is not None or filter.consumer_id is not None:
-        served.append(rest.pop(0))
-    elif filter.state == SaleState.SALE_STATE_INITIATED:
-        words = "state = 'INITIATED'"  # an index of some states only is found by the words that it was made with
-        rest.pop(0)
-    elif filter.state is not None:
-        words = "state <> 'INITIATED'"
-        served.append(rest.pop(0))
-    # Of two bounds on one side SQLite would look up one, and go through all that is between them. No invoice id is the
-    # one that a moment begins with, for its last digit is a letter.
-    lower = [
-        *([] if filter.start_time is None else [first_uuid(filter.start_time)]),
-        *([beyond] if oldest_first and beyond is not None else []),
-    ]
-    upper = [
-        *([] if filter.end_time is None else [first_uuid(filter.end_time)]),
-        *([beyond] if not oldest_first and beyond is not None else []),
-    ]
-    served += [("invoice_id > ?", max(lower))] if lower else []
-    served += [("invoice_id < ?", min(upper))] if upper else []
-    return _joined(served, words), _joined(rest, "TRUE")
-
-
-def _joined(conditions: list[tuple[str, str]], words: str) -> _Condition:
-    texts, bindings = [text for text, _ in conditions], tuple(value for _, value in conditions)
-    return _Condition(" AND ".join([words, *texts]), bindings)

@@ -1,0 +1,128 @@
+"""Rows of tables as records, and back: the columns are the record's fields, under the same names, in every engine."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from operator import attrgetter, itemgetter
+from typing import Any, Generic, TypeVar, get_type_hints
+
+from service.sale_states import SaleState, state_name
+from service.store.records import (
+    IdempotencyRecord,
+    Sale,
+    SaleChange,
+    StatusReport,
+    StoredAccessToken,
+    StoredCard,
+)
+
+Row = tuple[Any, ...]
+RecordT = TypeVar("RecordT")
+Conversion = tuple[Callable[[Any], Any], Callable[[Any], Any]]
+"""To the database and back; None stays None."""
+
+_STATES = {state_name(state): state for state in SaleState.values()}
+_STATE_NAMES = {state: name for name, state in _STATES.items()}
+
+
+def _pairs(text: str) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in json.loads(text))
+
+
+_CONVERSIONS_BY_NAME: dict[str, Conversion] = {
+    "state": (_STATE_NAMES.__getitem__, _STATES.__getitem__),  # at run time an enum of the proto is an int
+}
+_CONVERSIONS_BY_TYPE: dict[Any, Conversion] = {
+    tuple[str, ...]: (json.dumps, lambda text: tuple(json.loads(text))),
+    tuple[tuple[str, str], ...]: (json.dumps, _pairs),
+}
+
+CHANGING = ("update_time", "state", "check_time", "client_card_id", "orderid", "amount_differs")
+"""The columns of a sale that its changes keep: what of it is shown and can change."""
+
+
+class Table(Generic[RecordT]):
+    """One table.
+
+    Args:
+        name: its name.
+        record_class: the dataclass of its rows.
+        conversions: of the types that the engine does not take as they are.
+        placeholder: how the engine's SQL names a binding, by its number from 1.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        record_class: type[RecordT],
+        conversions: Mapping[Any, Conversion],
+        placeholder: Callable[[int], str],
+    ) -> None:
+        hints = get_type_hints(record_class)
+        self.names = tuple(field.name for field in fields(record_class))  # type: ignore[arg-type]  # it is a dataclass
+        self.columns = ", ".join(self.names)
+        self.placeholders = ", ".join(placeholder(number + 1) for number in range(len(self.names)))
+        self.insert = f"INSERT INTO {name} ({self.columns}) VALUES ({self.placeholders})"
+        self.select = f"SELECT {self.columns} FROM {name}"
+        self._record_class = record_class
+        self._values = attrgetter(*self.names)
+        by_type = {**_CONVERSIONS_BY_TYPE, **conversions}
+        pairs = [
+            (position, _CONVERSIONS_BY_NAME.get(name) or by_type.get(_required(hints[name])))
+            for position, name in enumerate(self.names)
+        ]
+        self._to_row = [(position, pair[0]) for position, pair in pairs if pair is not None]
+        self._from_row = [(position, pair[1]) for position, pair in pairs if pair is not None]
+
+    def row(self, record: RecordT) -> Row:
+        """Return the values of a record's columns."""
+        return _converted(self._values(record), self._to_row)
+
+    def record(self, row: Any) -> RecordT:
+        """Return the record of a row that begins with all columns in their order."""
+        return self._record_class(*_converted(row, self._from_row))
+
+
+def _required(hint: Any) -> Any:
+    # Of `str | None` the part that is not None.
+    arguments = [part for part in getattr(hint, "__args__", ()) if part is not type(None)]
+    return arguments[0] if type(None) in getattr(hint, "__args__", ()) else hint
+
+
+def _converted(values: Any, conversions: list[tuple[int, Callable[[Any], Any]]]) -> Row:
+    converted = list(values)
+    for position, convert in conversions:
+        if converted[position] is not None:
+            converted[position] = convert(converted[position])
+    return tuple(converted)
+
+
+class Tables:
+    """All tables, as one engine has them.
+
+    Args:
+        conversions: of the types that the engine does not take as they are.
+        placeholder: how the engine's SQL names a binding, by its number from 1.
+    """
+
+    def __init__(self, conversions: Mapping[Any, Conversion], placeholder: Callable[[int], str]) -> None:
+        self.sales = Table("sales", Sale, conversions, placeholder)
+        self.status_reports = Table("status_reports", StatusReport, conversions, placeholder)
+        self.cards = Table("cards", StoredCard, conversions, placeholder)
+        self.access_tokens = Table("access_tokens", StoredAccessToken, conversions, placeholder)
+        self.idempotency_records = Table("idempotency_records", IdempotencyRecord, conversions, placeholder)
+        self._changing_values = itemgetter(*(self.sales.names.index(name) for name in CHANGING))
+        columns = ", ".join(f"{'change' if name in CHANGING else 'sale'}.{name}" for name in self.sales.names)
+        self.select_changes = (
+            f"SELECT change.position, {columns} FROM sale_changes AS change JOIN sales AS sale USING (invoice_id)"
+        )
+        """Selects rows of `change_of`."""
+
+    def changing_values(self, sale: Sale) -> Row:
+        """Return the values of the columns of `CHANGING`."""
+        values: Row = self._changing_values(self.sales.row(sale))
+        return values
+
+    def change_of(self, row: Any) -> SaleChange:
+        """Return the record of a row of `select_changes`."""
+        return SaleChange(row[0], self.sales.record(row[1:]))
