@@ -7,8 +7,21 @@ from pathlib import Path
 import pytest
 
 from tests.merchant import VAULT, write_config
+from tests.postgresql import given_url, postgresql_installation
 from tests.running import ANY_PORT, Program, running, service_arguments
 from tests.transports import OverGrpc, OverHttp, Transport
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """A database on a PostgreSQL server: the one that `SALE_TEST_POSTGRES_URL` names, or one of the tests' own."""
+    if (url := given_url()) is not None:
+        yield url
+        return
+    with postgresql_installation() as installation:
+        server = installation.create("shared")
+        server.start()
+        yield server.url()
 
 
 class Deployment:

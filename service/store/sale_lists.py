@@ -84,9 +84,9 @@ class SaleList:
         looked_at = f"SELECT {self._columns} FROM sales WHERE {self._words} AND {served}"
         text = (
             f"SELECT * FROM ({looked_at} ORDER BY invoice_id {self._order} LIMIT {_LOOK}) AS looked_at WHERE {rest}"
-            f" LIMIT {limit}"
+            f" LIMIT {self._placeholder(1 + len(bindings) + len(more))}"
         )
-        return Statement(text, (*bindings, *more))
+        return Statement(text, (*bindings, *more, limit))
 
     def may_go_on(self, count: int, limit: int) -> bool:
         """Tell whether the list may go on after a page with so many rows of at most so many."""

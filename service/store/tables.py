@@ -67,9 +67,11 @@ class Table(Generic[RecordT]):
         self._record_class = record_class
         self._values = attrgetter(*self.names)
         by_type = {**_CONVERSIONS_BY_TYPE, **conversions}
+        self.types = tuple(str if name in _CONVERSIONS_BY_NAME else _required(hints[name]) for name in self.names)
+        """What the values of a row are if they are not None, before the engine's own conversions."""
         pairs = [
-            (position, _CONVERSIONS_BY_NAME.get(name) or by_type.get(_required(hints[name])))
-            for position, name in enumerate(self.names)
+            (position, _CONVERSIONS_BY_NAME.get(name) or by_type.get(type))
+            for position, (name, type) in enumerate(zip(self.names, self.types, strict=True))
         ]
         self._to_row = [(position, pair[0]) for position, pair in pairs if pair is not None]
         self._from_row = [(position, pair[1]) for position, pair in pairs if pair is not None]

@@ -1,9 +1,10 @@
 """What every store promises; each engine runs all of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -27,22 +28,30 @@ from service.store import (
     StoredCard,
 )
 from service.store.sqlite import SqliteStore
+from tests.stores import OpenStore, open_postgresql, schema
 
 pytestmark = pytest.mark.anyio
 NOW = datetime(2026, 11, 21, 12, 0, 0, 1, UTC)
 LATER = NOW + timedelta(seconds=5)
-Open = Callable[[], Store]
 
 
-@pytest.fixture(params=["sqlite"])
-def open_store(tmp_path: Path) -> Open:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenStore]:
     """Opens the same store each time."""
-    return lambda: SqliteStore(tmp_path / "sale.db")
+    if request.param == "sqlite":
+
+        async def open_sqlite() -> Store:
+            return SqliteStore(tmp_path / "sale.db")
+
+        yield open_sqlite
+        return
+    with schema(request.getfixturevalue("postgresql_url")) as url:
+        yield partial(open_postgresql, url)
 
 
 @pytest.fixture
-async def store(open_store: Open, anyio_backend: str) -> AsyncIterator[Store]:
-    store = open_store()
+async def store(open_store: OpenStore, anyio_backend: str) -> AsyncIterator[Store]:
+    store = await open_store()
     yield store
     await store.close()
 
@@ -127,15 +136,15 @@ async def test_a_sale_is_read_back_as_it_was_stored(store: Store) -> None:
     assert await store.find_sale(sale.invoice_id) == sale
 
 
-async def test_what_was_stored_is_there_when_the_store_is_opened_again(open_store: Open) -> None:
+async def test_what_was_stored_is_there_when_the_store_is_opened_again(open_store: OpenStore) -> None:
     sale, token = new_sale(), StoredAccessToken(b"t" * 32, NOW, NOW + timedelta(minutes=30), "11110")
-    first = open_store()
+    first = await open_store()
     await first.open_session(sale, record_of(sale))
     bound = await first.bind_check(sale.invoice_id, "session-token-01", None, LATER)
     await first.add_access_token(token)
     await first.close()
 
-    second = open_store()
+    second = await open_store()
     assert await second.find_sale(sale.invoice_id) == bound
     assert await second.find_access_token(token.hash) == token
     assert await second.find_idempotency_record(sale.access_token_hash, "order-1", NOW) == record_of(sale)
@@ -431,8 +440,10 @@ async def test_every_change_is_read_once_in_the_order_of_the_commits(store: Stor
 
     async def follow() -> None:
         while len(seen) < 3 * len(sales):
-            seen.extend(await store.list_changes(seen[-1].position if seen else 0, 7))
-            await store.wait_for_change()
+            changes = await store.list_changes(seen[-1].position if seen else 0, 7)
+            seen.extend(changes)
+            if not changes:
+                await store.wait_for_change()
 
     await asyncio.wait_for(asyncio.gather(follow(), *(live(sale) for sale in sales)), 20)
 

@@ -1,0 +1,259 @@
+"""The store on PostgreSQL: any number of nodes, on one cluster.
+
+Nothing is kept in a process that another one would miss. Reads and writes go to the server that takes writes.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Concatenate, ParamSpec, TypeVar
+
+from service.errors import StoreUnavailable
+from service.store.postgresql import access_tokens, cards, changes, idempotency_records, reports, sales
+from service.store.postgresql.batches import Batches
+from service.store.postgresql.database import Connection, Database
+from service.store.postgresql.news import News
+from service.store.postgresql.sales import NewCheck, NewSession
+from service.store.postgresql.schema import require_current
+from service.store.records import (
+    IdempotencyRecord,
+    PurgeStep,
+    Sale,
+    SaleChange,
+    SaleFilter,
+    SalePage,
+    StatusReport,
+    StoredAccessToken,
+    StoredCard,
+)
+from service.store.rules import require_complete
+
+P = ParamSpec("P")
+ResultT = TypeVar("ResultT")
+Statement = Callable[Concatenate[Connection, P], Awaitable[ResultT]]
+
+
+class PostgresqlStore:
+    """A `service.store.Store` on a PostgreSQL database.
+
+    Args:
+        database: the database; closed with the store.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._news = News(database)
+        self._sessions = Batches(self._open_sessions)
+        self._checks = Batches(self._bind_checks)
+        self._sought_sales = Batches(self._find_sales)
+        self._sought_tokens = Batches(self._find_access_tokens)
+
+    async def open(self) -> None:
+        """Make sure that the store can be used.
+
+        Raises:
+            StoreUnavailable: the database can't be reached.
+            SchemaMismatch: its schema is not the one that this program works with.
+        """
+        await self._database.open()
+        await self._database.read(require_current)
+
+    async def open_session(self, sale: Sale, record: IdempotencyRecord | None) -> IdempotencyRecord | None:
+        """See `service.store.Store`."""
+        session = NewSession(sale, record)
+        if await self._sessions.submit(session):
+            earlier = None
+        else:
+            earlier = await self._write(sales.open_session, session)
+        self._news.tell()
+        return earlier
+
+    async def find_sale(self, invoice_id: str) -> Sale | None:
+        """See `service.store.Store`."""
+        return await self._sought_sales.submit(invoice_id)
+
+    async def find_sale_by_session(
+        self, session_token: str, access_token_hash: bytes, serial_number: str
+    ) -> Sale | None:
+        """See `service.store.Store`."""
+        return await self._read(sales.find_sale_by_session, session_token, access_token_hash, serial_number)
+
+    async def has_session_token(self, session_token: str) -> bool:
+        """See `service.store.Store`."""
+        return await self._read(sales.has_session_token, session_token)
+
+    async def list_sales(
+        self, filter: SaleFilter, beyond: str | None, limit: int, *, oldest_first: bool = False
+    ) -> SalePage:
+        """See `service.store.Store`."""
+        return await self._read(sales.list_sales, filter, beyond, limit, oldest_first=oldest_first)
+
+    async def count_sales(self, filter: SaleFilter) -> int:
+        """See `service.store.Store`."""
+        return await self._read(sales.count_sales, filter)
+
+    async def bind_check(self, invoice_id: str, session_token: str, client_card_id: str | None, now: datetime) -> Sale:
+        """See `service.store.Store`."""
+        check = NewCheck(invoice_id, session_token, client_card_id, now)
+        sale = await self._checks.submit(check)
+        if sale is None:
+            sale = await self._write(sales.bind_check, check)
+        self._news.tell()
+        return sale
+
+    async def report_status(self, report: StatusReport, *, must_move: bool) -> Sale | None:
+        """See `service.store.Store`."""
+        return await self._change(reports.report_status, report, must_move=must_move)
+
+    async def find_sale_and_reports(self, invoice_id: str) -> tuple[Sale, Sequence[StatusReport]] | None:
+        """See `service.store.Store`."""
+        return await self._read(reports.find_sale_and_reports, invoice_id)
+
+    async def count_random_sum_answer(self, invoice_id: str, *, failed: bool) -> int:
+        """See `service.store.Store`."""
+        # Counted twice, an answer would cost the consumer two attempts.
+        return await self._write_once(sales.count_random_sum_answer, invoice_id, failed=failed)
+
+    async def list_changes(self, after: int, limit: int, *, skip_purged: bool = False) -> Sequence[SaleChange]:
+        """See `service.store.Store`."""
+        found = await self._read(changes.find_changes, after, limit)
+        if len(found.changes) < limit and found.has_unordered:
+            await self._write(changes.order_changes)
+            found = await self._read(changes.find_changes, after, limit)
+        if not skip_purged:
+            require_complete(after, [change.position for change in found.changes], found.purged, found.last)
+        return found.changes
+
+    async def position_before(self, moment: datetime) -> int:
+        """See `service.store.Store`."""
+        await self._order_all_changes()
+        return await self._read(changes.position_before, moment)
+
+    async def last_position(self) -> int:
+        """See `service.store.Store`."""
+        await self._order_all_changes()
+        return await self._read(changes.last_position)
+
+    async def wait_for_change(self) -> None:
+        """See `service.store.Store`."""
+        await self._news.wait()
+
+    async def map_card(self, invoice_id: str, card: StoredCard) -> None:
+        """See `service.store.Store`."""
+        await self._change(cards.map_card, invoice_id, card)
+
+    async def add_card(self, card: StoredCard) -> None:
+        """See `service.store.Store`."""
+        await self._write(cards.add_card, card)
+
+    async def find_card(self, consumer_id: str, client_card_id: str) -> StoredCard | None:
+        """See `service.store.Store`."""
+        return await self._read(cards.find_card, consumer_id, client_card_id)
+
+    async def list_cards(self, consumer_id: str, before: str | None, limit: int) -> Sequence[StoredCard]:
+        """See `service.store.Store`."""
+        return await self._read(cards.list_cards, consumer_id, before, limit)
+
+    async def replace_card(self, card: StoredCard, expected: StoredCard) -> bool:
+        """See `service.store.Store`."""
+        return await self._write(cards.replace_card, card, expected)
+
+    async def list_cards_sealed_otherwise(self, vault_key_id: str, after: str, limit: int) -> Sequence[StoredCard]:
+        """See `service.store.Store`."""
+        return await self._read(cards.list_cards_sealed_otherwise, vault_key_id, after, limit)
+
+    async def find_idempotency_record(
+        self, access_token_hash: bytes, idempotency_key: str, now: datetime
+    ) -> IdempotencyRecord | None:
+        """See `service.store.Store`."""
+        return await self._read(idempotency_records.find_record, access_token_hash, idempotency_key, now)
+
+    async def add_access_token(self, token: StoredAccessToken) -> None:
+        """See `service.store.Store`."""
+        await self._write(access_tokens.add_access_token, token)
+
+    async def find_access_token(self, hash: bytes) -> StoredAccessToken | None:
+        """See `service.store.Store`."""
+        return await self._sought_tokens.submit(hash)
+
+    async def revoke_access_token(self, hash: bytes, now: datetime) -> None:
+        """See `service.store.Store`."""
+        await self._write(access_tokens.revoke_access_token, hash, now)
+
+    async def revoke_consumer_tokens(self, consumer_id: str, now: datetime) -> int:
+        """See `service.store.Store`."""
+        # Done once more, it would find none that count.
+        return await self._write_once(access_tokens.revoke_consumer_tokens, consumer_id, now)
+
+    async def expire_sessions(self, now: datetime, limit: int) -> int:
+        """See `service.store.Store`."""
+        return await self._change(sales.expire_sessions, now, limit)
+
+    async def purge_access_tokens(self, now: datetime, limit: int) -> int:
+        """See `service.store.Store`."""
+        return await self._write(access_tokens.purge_access_tokens, now, limit)
+
+    async def purge_idempotency_records(self, now: datetime, limit: int) -> int:
+        """See `service.store.Store`."""
+        return await self._write(idempotency_records.purge_records, now, limit)
+
+    async def purge_changes(self, made_before: datetime, limit: int) -> int:
+        """See `service.store.Store`."""
+        await self._order_all_changes()
+        return await self._write(changes.purge_changes, made_before, limit)
+
+    async def purge_sales(self, updated_before: datetime, beyond: str, limit: int) -> PurgeStep:
+        """See `service.store.Store`."""
+        return await self._write(sales.purge_sales, updated_before, beyond, limit)
+
+    async def ping(self) -> None:
+        """See `service.store.Store`."""
+        if await self._read(_is_read_only):
+            raise StoreUnavailable
+
+    async def close(self) -> None:
+        """See `service.store.Store`."""
+        for batches in (self._sessions, self._checks, self._sought_sales, self._sought_tokens):
+            await batches.close()
+        await self._news.close()
+        await self._database.close()
+
+    async def _open_sessions(self, sessions: Sequence[NewSession]) -> Sequence[bool]:
+        opened = await self._write(sales.open_new_sessions, sessions)
+        return [session.sale.invoice_id in opened for session in sessions]
+
+    async def _bind_checks(self, checks: Sequence[NewCheck]) -> Sequence[Sale | None]:
+        bound = {sale.invoice_id: sale for sale in await self._write(sales.bind_free_checks, checks)}
+        return [bound.get(check.invoice_id) for check in checks]
+
+    async def _find_sales(self, invoice_ids: Sequence[str]) -> Sequence[Sale | None]:
+        return await self._read(sales.find_sales, invoice_ids)
+
+    async def _find_access_tokens(self, hashes: Sequence[bytes]) -> Sequence[StoredAccessToken | None]:
+        return await self._read(access_tokens.find_access_tokens, hashes)
+
+    async def _order_all_changes(self) -> None:
+        while await self._read(changes.has_unordered):
+            await self._write(changes.order_changes)
+
+    async def _read(self, statement: Statement[P, ResultT], *arguments: P.args, **named: P.kwargs) -> ResultT:
+        return await self._database.read(lambda connection: statement(connection, *arguments, **named))
+
+    async def _write(self, statement: Statement[P, ResultT], *arguments: P.args, **named: P.kwargs) -> ResultT:
+        """Write what, done once more, gives the same."""
+        return await self._database.write(lambda connection: statement(connection, *arguments, **named))
+
+    async def _write_once(self, statement: Statement[P, ResultT], *arguments: P.args, **named: P.kwargs) -> ResultT:
+        """Write what must not be done twice."""
+        return await self._database.write(
+            lambda connection: statement(connection, *arguments, **named), repeatable=False
+        )
+
+    async def _change(self, statement: Statement[P, ResultT], *arguments: P.args, **named: P.kwargs) -> ResultT:
+        """Write what changes sales, and tell whoever waits for that."""
+        result = await self._write(statement, *arguments, **named)
+        self._news.tell()
+        return result
+
+
+async def _is_read_only(connection: Connection) -> bool:
+    return bool(await connection.fetchval("SHOW transaction_read_only") == "on")

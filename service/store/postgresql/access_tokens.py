@@ -1,0 +1,47 @@
+"""Statements about access tokens."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from service.store.postgresql.database import Connection
+from service.store.postgresql.tables import ACCESS_TOKENS
+from service.store.records import StoredAccessToken
+
+_INSERT_IF_NEW = f"{ACCESS_TOKENS.insert} ON CONFLICT (hash) DO NOTHING"  # a token's 256 bits are drawn once
+_SELECT_TOKENS = f"{ACCESS_TOKENS.select} WHERE hash = ANY ($1::bytea[])"
+_REVOKE_TOKEN = "UPDATE access_tokens SET revoke_time = $2 WHERE hash = $1 AND revoke_time IS NULL"
+_REVOKE_OF_CONSUMER = (
+    "UPDATE access_tokens SET revoke_time = $2 WHERE consumer_id = $1 AND revoke_time IS NULL AND expire_time > $2"
+    " RETURNING 1"
+)
+_PURGE = (
+    "DELETE FROM access_tokens WHERE hash IN"
+    " (SELECT hash FROM access_tokens WHERE expire_time <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING 1"
+)
+
+
+async def add_access_token(connection: Connection, token: StoredAccessToken) -> None:
+    """See `service.store.Store`; one that is stored already is a success."""
+    await connection.execute(_INSERT_IF_NEW, *ACCESS_TOKENS.row(token))
+
+
+async def find_access_tokens(connection: Connection, hashes: Sequence[bytes]) -> Sequence[StoredAccessToken | None]:
+    """Return the access tokens with these SHA-256, in their order; None for one that there is not."""
+    rows = await connection.fetch(_SELECT_TOKENS, list(set(hashes)))
+    found = {token.hash: token for token in map(ACCESS_TOKENS.record, rows)}
+    return [found.get(hash) for hash in hashes]
+
+
+async def revoke_access_token(connection: Connection, hash: bytes, now: datetime) -> None:
+    """See `service.store.Store`."""
+    await connection.execute(_REVOKE_TOKEN, hash, now)
+
+
+async def revoke_consumer_tokens(connection: Connection, consumer_id: str, now: datetime) -> int:
+    """See `service.store.Store`."""
+    return len(await connection.fetch(_REVOKE_OF_CONSUMER, consumer_id, now))
+
+
+async def purge_access_tokens(connection: Connection, now: datetime, limit: int) -> int:
+    """See `service.store.Store`."""
+    return len(await connection.fetch(_PURGE, now, limit))

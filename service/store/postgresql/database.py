@@ -1,0 +1,325 @@
+"""Connections to whichever server takes writes, and work on them that survives the loss of a server.
+
+What fails is tried again only where that can't do a thing twice. When a connection is lost within a write, or the
+server gives up waiting for its synchronous standby, nobody knows whether the write is durable. Then it is made once
+more: it finds out whether it was made before. And before that is acknowledged, a further commit is waited for: what was
+found may have been on one server only, and commits reach a standby in their order.
+"""
+
+import asyncio
+import random
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import structlog
+from asyncpg.exceptions import InternalClientError, OutdatedSchemaCacheError, TargetServerAttributeNotMatched
+from asyncpg.pool import PoolConnectionProxy
+
+from service.errors import StoreUnavailable
+
+ResultT = TypeVar("ResultT")
+if TYPE_CHECKING:
+    OwnConnection: TypeAlias = asyncpg.Connection[asyncpg.Record]
+    Connection: TypeAlias = OwnConnection | PoolConnectionProxy[asyncpg.Record]
+else:  # generic in the stubs only
+    OwnConnection, Connection = asyncpg.Connection, asyncpg.Connection | PoolConnectionProxy
+Work = Callable[[Connection], Awaitable[ResultT]]
+"""Statements; may be called again, on another connection."""
+
+_PATIENCE_SECONDS = 4.0
+"""How long a connection, and the end of an outage, is waited for: within the default deadline of a call."""
+_CONNECT_SECONDS = 2.0
+_RETRY_SECONDS = 0.02, 0.1
+"""Pause before another try; at random, so that not all come at once."""
+_SILENCE_SECONDS = 5
+"""After so long without a sign of life a server's host counts as gone."""
+_KEPT_FOR_READS = 2
+"""Connections that no write takes: commits may all be waiting for a standby."""
+_IDLE_IN_TRANSACTION_MS = 10_000
+
+_log = structlog.stdlib.get_logger(__name__)
+
+_CONNECTION_ENDS = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    OSError,
+)
+"""After these nobody knows what became of a transaction. `OSError` includes `TimeoutError`."""
+_UNDONE = (
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidCachedStatementError,
+    OutdatedSchemaCacheError,
+)
+"""The transaction was rolled back, and another try can succeed."""
+_REFUSED = (
+    asyncpg.InsufficientResourcesError,  # the disk is full, say
+    asyncpg.OperatorInterventionError,  # a statement took longer than it may, say
+    asyncpg.LockNotAvailableError,
+    asyncpg.PostgresSystemError,
+    asyncpg.InternalServerError,
+)
+"""The transaction was rolled back, and another try would meet the same."""
+CONNECT_FAILURES = (
+    *_CONNECTION_ENDS,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    InternalClientError,
+    TargetServerAttributeNotMatched,
+)
+"""What is raised when no server can be connected to."""
+_COMMIT_SOMETHING = "SELECT version FROM schema_migrations WHERE version = 1 FOR UPDATE"
+"""Changes nothing, but is written to the log, so that its commit waits for the standby."""
+_COMMITTED_HERE_ONLY = ("01000", "57P01")
+"""SQLSTATE of the warnings with which a server gives up waiting for its synchronous standby; it tells of a success."""
+
+
+class _WatchedConnection(OwnConnection):
+    """A connection that notices when the other host is gone: one that lost its power sends no farewell."""
+
+    def __init__(self, protocol: Any, transport: Any, *arguments: Any) -> None:
+        super().__init__(protocol, transport, *arguments)
+        connected = transport.get_extra_info("socket")
+        if connected is None or connected.family == getattr(socket, "AF_UNIX", None):
+            return
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in (
+            ("TCP_KEEPIDLE", 2),
+            ("TCP_KEEPINTVL", 1),
+            ("TCP_KEEPCNT", _SILENCE_SECONDS - 2),
+            ("TCP_USER_TIMEOUT", _SILENCE_SECONDS * 1000),
+        ):
+            if hasattr(socket, name):  # not every system has each
+                connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+class Database:
+    """A PostgreSQL database, on whichever of its hosts takes writes.
+
+    Args:
+        url: as libpq knows it; several hosts are separated by commas.
+        password: returns the password at the time of connecting; None leaves it to the URL and to libpq's other ways.
+        connections: how many at most.
+        statement_timeout: how long a statement may take; None for as long as it takes. It does not end a commit that
+            waits for a standby.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        password: Callable[[], str | None] = lambda: None,
+        connections: int = 10,
+        statement_timeout: timedelta | None = None,
+    ) -> None:
+        self._urls = _one_for_each_host(url)
+        self._password = password
+        self._options: dict[str, Any] = {}
+        if "target_session_attrs" not in parse_qs(urlsplit(url).query):
+            self._options["target_session_attrs"] = "read-write"
+        self._server_settings = {
+            "application_name": "sale-service",
+            "default_transaction_isolation": "read committed",
+            "idle_in_transaction_session_timeout": str(_IDLE_IN_TRANSACTION_MS),
+            "statement_timeout": str(
+                0 if statement_timeout is None else statement_timeout // timedelta(milliseconds=1)
+            ),
+        }
+        self._pool = asyncpg.create_pool(
+            min_size=0, max_size=connections, connect=self._connect_for_pool, reset=_leave_as_it_is
+        )
+        self._writers = asyncio.Semaphore(max(1, connections - _KEPT_FOR_READS))
+        self._running: set[asyncio.Task[Any]] = set()
+        self._reachable = True
+
+    async def open(self) -> None:
+        """Make it ready for use; connections are made when they are needed."""
+        await self._pool
+
+    async def close(self) -> None:
+        """Return once what was begun is done, and the connections are closed."""
+        while self._running:
+            await asyncio.wait(self._running)
+        await self._pool.close()
+
+    async def read(self, work: Work[ResultT]) -> ResultT:
+        """Do what changes nothing.
+
+        Raises:
+            StoreUnavailable: the database can't be read.
+        """
+        return await self._repeat(work, is_write=False, repeatable=True)
+
+    async def write(self, work: Work[ResultT], *, repeatable: bool = True) -> ResultT:
+        """Do what is durable when this returns.
+
+        It is done to its end also when whoever waits for it is gone: a commit that waits for a standby must not be
+        cancelled, for the server would call that a success.
+
+        Args:
+            work: one transaction.
+            repeatable: whether doing it once more, where it may have been done, finds that out and gives the same.
+
+        Raises:
+            StoreUnavailable: it was not made durable, or nobody knows.
+        """
+        task = asyncio.create_task(self._write(work, repeatable=repeatable))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def connect(self) -> OwnConnection:
+        """Return a connection that is nobody else's; whoever asked for it closes it.
+
+        Raises:
+            Exception: one of `CONNECT_FAILURES`.
+        """
+        attempts = [asyncio.create_task(self._connect_to(url)) for url in self._urls]
+        errors: list[Exception] = []
+        winner = None
+        try:
+            # Of several hosts, one that does not answer must not keep us from the one that took over.
+            for attempt in asyncio.as_completed(attempts):
+                try:
+                    winner = await attempt
+                except CONNECT_FAILURES as error:
+                    errors.append(error)
+                else:
+                    return winner
+        finally:
+            for task in attempts:
+                task.cancel()
+                task.add_done_callback(partial(_discard, winner))
+        raise next((error for error in errors if isinstance(error, asyncpg.PostgresError)), errors[0])
+
+    async def _connect_to(self, url: str) -> OwnConnection:
+        return await asyncpg.connect(
+            url,
+            timeout=_CONNECT_SECONDS,
+            password=self._password(),
+            connection_class=_WatchedConnection,
+            server_settings=self._server_settings,
+            **self._options,
+        )
+
+    async def _connect_for_pool(self, *_: Any, **__: Any) -> OwnConnection:
+        return await self.connect()
+
+    async def _write(self, work: Work[ResultT], *, repeatable: bool) -> ResultT:
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await self._writers.acquire()
+        except TimeoutError:
+            raise StoreUnavailable from None
+        try:
+            return await self._repeat(work, is_write=True, repeatable=repeatable)
+        finally:
+            self._writers.release()
+
+    async def _repeat(self, work: Work[ResultT], *, is_write: bool, repeatable: bool) -> ResultT:
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        in_doubt = False
+        while True:
+            try:
+                return await self._attempt(work, deadline, in_doubt=in_doubt and is_write)
+            except _InDoubt as doubt:
+                in_doubt, cause = True, doubt.__cause__
+                if not repeatable:
+                    raise StoreUnavailable from cause
+            except _Undone as undone:
+                cause = undone.__cause__
+            if time.monotonic() >= deadline:
+                raise StoreUnavailable from cause
+            await _pause()
+
+    async def _attempt(self, work: Work[ResultT], deadline: float, *, in_doubt: bool) -> ResultT:
+        async with self._connection(deadline) as connection:
+            warnings: list[Any] = []
+
+            def on_warning(_: Connection, warning: Any) -> None:
+                warnings.append(warning)
+
+            connection.add_log_listener(on_warning)
+            try:
+                result = await work(connection)
+                if in_doubt:
+                    await connection.execute(_COMMIT_SOMETHING)
+            except asyncpg.DataError:
+                raise
+            except Exception as error:
+                if connection.is_closed() or isinstance(error, _CONNECTION_ENDS):
+                    connection.terminate()
+                    raise _InDoubt from error
+                if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+                    await self._pool.expire_connections()  # the server became a standby
+                if isinstance(error, _UNDONE):
+                    raise _Undone from error
+                if isinstance(error, _REFUSED):
+                    _log.warning("store refuses", fault=str(error), sqlstate=error.sqlstate)
+                    raise StoreUnavailable from error
+                raise
+            finally:
+                connection.remove_log_listener(on_warning)
+            if any(warning.sqlstate in _COMMITTED_HERE_ONLY for warning in warnings):
+                _log.warning("store committed without its standby", fault=str(warnings[0]))
+                raise _InDoubt
+            return result
+
+    @asynccontextmanager
+    async def _connection(self, deadline: float) -> AsyncIterator[Connection]:
+        while True:
+            try:
+                connection = await self._pool.acquire(timeout=max(0.0, deadline - time.monotonic()))
+                break
+            except CONNECT_FAILURES as error:
+                if self._reachable:
+                    _log.warning("store unreachable", fault=str(error) or type(error).__name__)
+                    self._reachable = False
+                if time.monotonic() >= deadline:
+                    raise StoreUnavailable from error
+            await _pause()
+        if not self._reachable:
+            _log.info("store reachable")
+            self._reachable = True
+        try:
+            yield connection
+        finally:
+            await self._pool.release(connection)
+
+
+class _InDoubt(Exception):
+    """Nobody knows whether a transaction was committed; the cause is the error, if there was one."""
+
+
+class _Undone(Exception):
+    """A transaction was rolled back by the error that is the cause, and another try can succeed."""
+
+
+async def _pause() -> None:
+    await asyncio.sleep(random.uniform(*_RETRY_SECONDS))  # noqa: S311  # no secret
+
+
+async def _leave_as_it_is(connection: Connection) -> None:
+    """Reset nothing: no work sets anything in a session, and a round trip for each would be dear."""
+
+
+def _discard(winner: OwnConnection | None, task: asyncio.Task[OwnConnection]) -> None:
+    if not task.cancelled() and task.exception() is None and task.result() is not winner:
+        task.result().terminate()
+
+
+def _one_for_each_host(url: str) -> list[str]:
+    parts = urlsplit(url)
+    credentials, at, hosts = parts.netloc.rpartition("@")
+    return [parts._replace(netloc=f"{credentials}{at}{host}").geturl() for host in hosts.split(",")]

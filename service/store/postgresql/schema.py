@@ -1,0 +1,69 @@
+"""The schema: numbered steps, applied in order and under a lock."""
+
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+import asyncpg
+
+from service.store.postgresql.database import Connection
+
+_LOCK = "SELECT pg_advisory_xact_lock(hashtext('sale-service migrate'))"
+_CREATE_TABLE = (
+    "CREATE TABLE IF NOT EXISTS schema_migrations"
+    " (version integer PRIMARY KEY, apply_time timestamptz NOT NULL DEFAULT now())"
+)
+_SELECT_VERSION = "SELECT coalesce(max(version), 0) FROM schema_migrations"
+
+
+class SchemaMismatch(RuntimeError):
+    """The schema is not the one that this version of the program works with; the message tells what to do."""
+
+
+async def migrate(connection: Connection) -> tuple[int, int]:
+    """Bring the schema up to date; of several that do so at the same time one does, and the others wait.
+
+    Returns:
+        The version that it had, and the one that it has now.
+
+    Raises:
+        SchemaMismatch: it is newer than this program, or the database can't hold every text.
+    """
+    encoding = await connection.fetchval("SHOW server_encoding")
+    if encoding != "UTF8":
+        raise SchemaMismatch(f"the database's encoding is {encoding}; create it with ENCODING 'UTF8'")
+    steps = _steps()
+    async with connection.transaction():
+        await connection.execute(_LOCK)
+        await connection.execute(_CREATE_TABLE)
+        version = int(await connection.fetchval(_SELECT_VERSION))
+        _refuse_newer(version, len(steps))
+        for number, step in enumerate(steps[version:], start=version + 1):
+            await connection.execute(step.read_text(encoding="utf-8"))
+            await connection.execute("INSERT INTO schema_migrations (version) VALUES ($1)", number)
+    return version, len(steps)
+
+
+async def require_current(connection: Connection) -> None:
+    """Refuse a schema that this version of the program does not work with.
+
+    Raises:
+        SchemaMismatch: it is one.
+    """
+    known = len(_steps())
+    try:
+        version = int(await connection.fetchval(_SELECT_VERSION))
+    except asyncpg.UndefinedTableError:
+        version = 0
+    _refuse_newer(version, known)
+    if version < known:
+        raise SchemaMismatch(f"the schema is version {version}, this program needs {known}: run sale-service migrate")
+
+
+def _refuse_newer(version: int, known: int) -> None:
+    if version > known:
+        raise SchemaMismatch(f"the schema is version {version}, this program knows {known}: install a newer one")
+
+
+def _steps() -> list[Traversable]:
+    steps = (step for step in files("service.store.postgresql.migrations").iterdir() if step.name.endswith(".sql"))
+    return sorted(steps, key=lambda step: step.name)

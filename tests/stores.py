@@ -1,0 +1,56 @@
+"""Stores for tests: each with data of its own."""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from urllib.parse import quote
+
+import asyncpg
+
+from service.store import Store
+from service.store.postgresql import PostgresqlStore
+from service.store.postgresql.database import Database
+from service.store.postgresql.schema import migrate
+
+OpenStore = Callable[[], Awaitable[Store]]
+"""Opens the same store each time."""
+
+
+@contextmanager
+def schema(url: str, *, migrated: bool = True) -> Iterator[str]:
+    """Make a schema in a database, and drop it at the end.
+
+    Args:
+        url: of the database.
+        migrated: whether it gets its tables.
+
+    Yields:
+        A URL whose connections use it.
+    """
+    name = f"test_{secrets.token_hex(8)}"
+
+    async def create() -> None:
+        connection = await asyncpg.connect(url)
+        await connection.execute(f"CREATE SCHEMA {name}; SET search_path TO {name}")
+        if migrated:
+            await migrate(connection)
+        await connection.close()
+
+    async def drop() -> None:
+        connection = await asyncpg.connect(url)
+        await connection.execute(f"DROP SCHEMA {name} CASCADE")
+        await connection.close()
+
+    asyncio.run(create())
+    try:
+        yield f"{url}{'&' if '?' in url else '?'}search_path={quote(name)}"
+    finally:
+        asyncio.run(drop())
+
+
+async def open_postgresql(url: str) -> PostgresqlStore:
+    """Open the store in a database that is migrated."""
+    store = PostgresqlStore(Database(url))
+    await store.open()
+    return store
