@@ -1,6 +1,6 @@
 """Servers that tests share."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -8,7 +8,8 @@ import pytest
 
 from tests.merchant import VAULT, write_config
 from tests.postgresql import given_url, postgresql_installation
-from tests.running import ANY_PORT, Program, running, service_arguments
+from tests.running import ANY_PORT, Program, channel_to, client_of, running, service_arguments
+from tests.stores import schema
 from tests.transports import OverGrpc, OverHttp, Transport
 
 
@@ -25,13 +26,14 @@ def postgresql_url() -> Iterator[str]:
 
 
 class Deployment:
-    """A server with both of its wires, whatever processes it is made of."""
+    """A server with both of its wires, whatever processes it is made of; its clients take the nodes in turn."""
 
-    def __init__(self, service: Program, gateway: Program) -> None:
-        self.service = service
-        self.gateway = gateway
-        self.http = OverHttp(gateway.client())
-        self.channel = service.channel()
+    def __init__(self, services: Sequence[Program], gateways: Sequence[Program]) -> None:
+        self.programs = list(dict.fromkeys([*services, *gateways]))
+        self.service = services[0]
+        self.gateway = gateways[0]
+        self.http = OverHttp(client_of(gateways))
+        self.channel = channel_to(services)
         self.grpc = OverGrpc(self.channel)
 
     def close(self) -> None:
@@ -39,17 +41,30 @@ class Deployment:
         self.channel.close()
 
 
-def deploy(stack: ExitStack, kind: str, folder: Path, extra: str = VAULT) -> Deployment:
-    """Start a deployment of one of the kinds of `DEPLOYMENTS`."""
-    config, store, log = write_config(folder / "sale.toml", extra), folder / "sale.db", folder / "service.log"
+def deploy(stack: ExitStack, kind: str, folder: Path, extra: str = VAULT, store: str | None = None) -> Deployment:
+    """Start a deployment.
+
+    Args:
+        stack: ends it.
+        kind: one of `DEPLOYMENTS`, or "three nodes".
+        folder: takes its files.
+        extra: more settings.
+        store: URL of the store; an SQLite file if there is none.
+    """
+    config, store = write_config(folder / "sale.toml", extra), store or f"sqlite:///{folder / 'sale.db'}"
+
+    def run(name: str, *more: str) -> Program:
+        return stack.enter_context(running(service_arguments(config, store, *more), folder / f"{name}.log"))
+
     if kind == "two processes":
-        service = stack.enter_context(running(service_arguments(config, store, "--no-http"), log))
+        service = run("service", "--no-http")
         arguments = ["sale-gateway", "serve", f"--config={config}", f"--http={ANY_PORT}", f"--service={service.grpc}"]
-        gateway = stack.enter_context(running(arguments, folder / "gateway.log"))
+        services, gateways = [service], [stack.enter_context(running(arguments, folder / "gateway.log"))]
+    elif kind == "three nodes":
+        services = gateways = [run(f"service-{number}") for number in range(3)]
     else:
-        more = ["--workers=2"] if kind == "two workers" else []
-        service = gateway = stack.enter_context(running(service_arguments(config, store, *more), log))
-    deployment = Deployment(service, gateway)
+        services = gateways = [run("service", *(["--workers=2"] if kind == "two workers" else []))]
+    deployment = Deployment(services, gateways)
     stack.callback(deployment.close)
     return deployment
 
@@ -57,11 +72,14 @@ def deploy(stack: ExitStack, kind: str, folder: Path, extra: str = VAULT) -> Dep
 DEPLOYMENTS = ("one process", "two processes", "two workers")
 
 
-@pytest.fixture(scope="session", params=DEPLOYMENTS)
+@pytest.fixture(scope="session", params=[*DEPLOYMENTS, "three nodes"])
 def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """A server in each of the forms in which it can be run."""
+    """A server in each of the forms in which it can be run: on SQLite, and as several nodes on PostgreSQL."""
     with ExitStack() as stack:
-        yield deploy(stack, request.param, tmp_path_factory.mktemp(request.param.replace(" ", "-")))
+        store = None
+        if request.param == "three nodes":
+            store = stack.enter_context(schema(request.getfixturevalue("postgresql_url")))
+        yield deploy(stack, request.param, tmp_path_factory.mktemp(request.param.replace(" ", "-")), store=store)
 
 
 @pytest.fixture(params=["http", "grpc"])

@@ -1,5 +1,6 @@
 """The programs as their users run them: processes on ports that the system picks."""
 
+import itertools
 import json
 import os
 import signal
@@ -18,6 +19,8 @@ PROGRAMS = Path(sys.executable).parent
 START_SECONDS = 30.0
 STOP_SECONDS = 30.0
 ANY_PORT = "127.0.0.1:0"
+# Channels to one address share a connection otherwise, and with it the back-off after a server went away.
+CHANNEL_OPTIONS = [("grpc.use_local_subchannel_pool", 1)]
 
 
 class Program:
@@ -86,8 +89,7 @@ class Program:
 
     def channel(self) -> grpc.Channel:
         """Return a channel to its gRPC port."""
-        # Channels to one address share a connection otherwise, and with it the back-off after a server went away.
-        return grpc.insecure_channel(str(self.grpc), options=[("grpc.use_local_subchannel_pool", 1)])
+        return grpc.insecure_channel(str(self.grpc), options=CHANNEL_OPTIONS)
 
 
 @contextmanager
@@ -100,14 +102,49 @@ def running(arguments: Sequence[str], log: Path, stdout: IO[str] | None = None) 
         program.kill()
 
 
-def service_arguments(config: Path, store: Path, *more: str) -> list[str]:
-    """Return the command line of a service on free ports."""
+class _InTurn(httpx2.BaseTransport):
+    """Sends each request to the next one of several servers."""
+
+    def __init__(self, programs: Sequence[Program]) -> None:
+        self._addresses = itertools.cycle(str(program.http).rsplit(":", 1) for program in programs)
+        self._transport = httpx2.HTTPTransport()
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        host, port = next(self._addresses)
+        request.url = request.url.copy_with(host=host, port=int(port))
+        return self._transport.handle_request(request)
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+def client_of(programs: Sequence[Program]) -> httpx2.Client:
+    """Return a client of JSON gateways that takes them in turn."""
+    return programs[0].client(**({} if len(programs) == 1 else {"transport": _InTurn(programs)}))
+
+
+def channel_to(programs: Sequence[Program]) -> grpc.Channel:
+    """Return a channel to gRPC ports that takes them in turn."""
+    if len(programs) == 1:
+        return programs[0].channel()
+    target = "ipv4:" + ",".join(str(program.grpc) for program in programs)
+    return grpc.insecure_channel(target, options=[*CHANNEL_OPTIONS, ("grpc.lb_policy_name", "round_robin")])
+
+
+def service_arguments(config: Path, store: str, *more: str) -> list[str]:
+    """Return the command line of a service on free ports.
+
+    Args:
+        config: the settings.
+        store: URL of the store.
+        more: arguments.
+    """
     return [
         "sale-service",
         "serve",
         f"--config={config}",
         f"--http={ANY_PORT}",
         f"--grpc={ANY_PORT}",
-        f"--store=sqlite:///{store}",
+        f"--store={store}",
         *more,
     ]

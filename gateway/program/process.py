@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from multiprocessing import parent_process
 from typing import Protocol, TypeVar
 
@@ -29,7 +29,7 @@ class Server(Protocol):
 ServerT = TypeVar("ServerT", bound=Server)
 
 
-def run_server(create: Callable[[], ServerT], on_ready: Callable[[ServerT], None]) -> None:
+def run_server(create: Callable[[], Awaitable[ServerT]], on_ready: Callable[[ServerT], None]) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP reloads.
 
     Args:
@@ -42,10 +42,10 @@ def run_server(create: Callable[[], ServerT], on_ready: Callable[[ServerT], None
     uvloop.run(_serve(create, on_ready))
 
 
-async def _serve(create: Callable[[], ServerT], on_ready: Callable[[ServerT], None]) -> None:
+async def _serve(create: Callable[[], Awaitable[ServerT]], on_ready: Callable[[ServerT], None]) -> None:
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
-    server = create()
+    server = await create()
     for number in _STOP_SIGNALS:
         signal.signal(number, lambda number, frame: stopping.set())
     loop.add_signal_handler(signal.SIGHUP, server.reload)

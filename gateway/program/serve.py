@@ -61,4 +61,8 @@ def create_http_server(settings: ProgramSettings, channel: grpc.aio.Channel, lis
 def serve(settings: GatewaySettings, listener: socket.socket, on_ready: Callable[[], None]) -> None:
     """Run a gateway in this process until it is told to stop."""
     configure_logs()
-    run_server(lambda: GatewayServer(settings, listener), lambda server: on_ready())
+
+    async def create() -> GatewayServer:
+        return GatewayServer(settings, listener)
+
+    run_server(create, lambda server: on_ready())

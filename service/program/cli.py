@@ -85,5 +85,5 @@ def serve(
         )
 
 
-for command in (maintenance.purge, maintenance.reencrypt_cards, maintenance.export):
+for command in (maintenance.migrate, maintenance.purge, maintenance.reencrypt_cards, maintenance.export):
     main.add_command(command)

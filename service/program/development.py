@@ -44,7 +44,7 @@ def banner(settings: ServiceSettings, http: Address | None, grpc: Address) -> st
         f"  gRPC          {grpc} (plaintext, with reflection)",
         f"  endpoint id   {endpoint.id}",
         f"  control key   {CONTROL_KEY if keys == [CONTROL_KEY] else 'as configured'}",
-        f"  data          {settings.store.path}",
+        f"  data          {settings.store.place}",
     ]
     if http:
         lines += ["", "Initiate a sale:", "", _curl(f"http://{http}", min(endpoint.currencies)), ""]

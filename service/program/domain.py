@@ -2,24 +2,21 @@
 
 import secrets
 from dataclasses import dataclass
-from pathlib import Path
 
-from gateway.program.settings import ConfigurationError
 from service.access_tokens import AccessTokens
 from service.card_mapping import CardMapping
 from service.cards import Cards
 from service.endpoints import Endpoints
-from service.errors import StoreUnavailable
 from service.housekeeping import Housekeeping
 from service.identifiers import utc_now
 from service.program.settings import ServiceSettings, endpoints_of, vault_keys_of
+from service.program.stores import open_store
 from service.random_sums import RandomSums
 from service.rpc.sale_servicer import SaleDomain
 from service.sale_reader import SaleReader
 from service.sales import Sales
 from service.status_reports import StatusReports
 from service.store import Store
-from service.store.sqlite import SqliteStore
 from service.vault import Vault
 
 
@@ -46,21 +43,7 @@ class Domain:
         self.vault.replace(keys)
 
 
-def open_store(path: Path) -> SqliteStore:
-    """Open the store within the running event loop; make it if there is none.
-
-    Raises:
-        ConfigurationError: it can't be opened.
-    """
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return SqliteStore(path)
-    except (OSError, StoreUnavailable, RuntimeError) as error:
-        cause = error.__cause__ or error
-        raise ConfigurationError(f"store.url: {path} can't be opened: {cause}") from error
-
-
-def create_domain(settings: ServiceSettings) -> Domain:
+async def create_domain(settings: ServiceSettings) -> Domain:
     """Open the store of the settings within the running event loop, and put the domain over it.
 
     Raises:
@@ -68,7 +51,7 @@ def create_domain(settings: ServiceSettings) -> Domain:
     """
     endpoints = Endpoints(endpoints_of(settings.endpoints))
     vault = Vault(vault_keys_of(settings.vault), secrets.token_bytes)
-    store = open_store(settings.store.path)
+    store = await open_store(settings.store, statement_timeout=settings.store.statement_timeout)
     access_tokens = AccessTokens(
         store,
         endpoints,

@@ -19,10 +19,11 @@ from service.cards import Cards
 from service.errors import SaleError
 from service.housekeeping import Housekeeping
 from service.identifiers import utc_now
-from service.program.domain import open_store
 from service.program.export import Format, export_sales
 from service.program.settings import ServiceSettings, vault_keys_of
+from service.program.stores import migrate_store, open_store, schema_versions
 from service.store import SaleFilter, Store
+from service.store.migrations import SchemaMismatch
 from service.vault import Vault
 
 ResultT = TypeVar("ResultT")
@@ -32,6 +33,28 @@ _TIMES = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 store_option = click.option(
     "--store", metavar="URL", help="Where everything is stored.  [default: sqlite:///var/sale.db]"
 )
+
+
+@click.command()
+@config_option
+@store_option
+@click.option("--check", is_flag=True, help="Change nothing; exit code 1 if there is something to do.")
+@one_line_errors
+def migrate(config: Path | None, store: str | None, check: bool) -> None:
+    """Bring the store's schema to the version that this program works with.
+
+    Servers of the version before can go on meanwhile. `serve` does it by itself on SQLite, and never on PostgreSQL.
+    """
+    settings = _settings(config, store).store
+    try:
+        before, now = asyncio.run(schema_versions(settings) if check else migrate_store(settings))
+    except SchemaMismatch as error:
+        raise click.ClickException(str(error)) from None
+    if check and before != now:
+        raise click.ClickException(
+            f"the schema is version {before}, this program needs {now}: run sale-service migrate"
+        )
+    click.echo(f"schema_version {now}")
 
 
 @click.command()
@@ -116,11 +139,11 @@ def _settings(config: Path | None, store: str | None) -> ServiceSettings:
 
 
 def _with_store(settings: ServiceSettings, run: Callable[[Store], Awaitable[ResultT]]) -> ResultT:
-    if not settings.store.path.exists():
+    if settings.store.path is not None and not settings.store.path.exists():
         raise ConfigurationError(f"store.url: there is no file {settings.store.path}")
 
     async def with_store() -> ResultT:
-        store = open_store(settings.store.path)
+        store = await open_store(settings.store)
         try:
             return await run(store)
         finally:

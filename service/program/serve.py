@@ -13,7 +13,7 @@ from gateway.program.process import run_server
 from gateway.program.serve import create_http_server
 from gateway.program.settings import Address, ConfigurationError, load_settings
 from service.errors import StoreUnavailable
-from service.program.domain import create_domain
+from service.program.domain import Domain, create_domain
 from service.program.settings import ServiceSettings
 from service.rpc.server import SaleServer
 
@@ -24,22 +24,25 @@ class ServiceServer:
     """A `gateway.program.process.Server`: the store, the domain, the gRPC port and, with a listener, the gateway.
 
     Args:
+        domain: what is served; its store is closed at the end.
         settings: of the program.
         config: the file to read the endpoints from again.
         listener: bound to the gateway's port; None leaves the gateway out.
         grpc: where the gRPC port is; port 0 lets the system choose.
-
-    Raises:
-        ConfigurationError: an endpoint is wrong, or the store can't be opened.
     """
 
     def __init__(
-        self, settings: ServiceSettings, config: Path | None, listener: socket.socket | None, grpc: Address
+        self,
+        domain: Domain,
+        settings: ServiceSettings,
+        config: Path | None,
+        listener: socket.socket | None,
+        grpc: Address,
     ) -> None:
         self.grpc = grpc
         self._settings = settings
         self._config = config
-        self._domain = create_domain(settings)
+        self._domain = domain
         self._rpc = SaleServer(
             self._domain.sales,
             self._domain.access_tokens,
@@ -135,7 +138,11 @@ def serve(
         on_ready: called with where it is once both ports are served.
     """
     configure_logs()
-    run_server(lambda: ServiceServer(settings, config, listener, grpc), lambda server: on_ready(server.grpc))
+
+    async def create() -> ServiceServer:
+        return ServiceServer(await create_domain(settings), settings, config, listener, grpc)
+
+    run_server(create, lambda server: on_ready(server.grpc))
 
 
 def serve_worker(
@@ -148,8 +155,8 @@ def serve_worker(
     """As `serve`, for one of several workers: the supervisor knows both ports."""
     configure_logs()
 
-    def create() -> ServiceServer:
-        server = ServiceServer(settings, config, listener, grpc)
+    async def create() -> ServiceServer:
+        server = ServiceServer(await create_domain(settings), settings, config, listener, grpc)
         server.read_again()  # a worker that replaces another must not go back to keys that were rotated since the start
         return server
 

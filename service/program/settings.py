@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PrivateAttr, SecretStr, StringConstraints, model_validator
 
@@ -20,15 +21,21 @@ from service.endpoints import MAX_AMOUNT_CENTIS, CentisRange, Endpoint, Endpoint
 from service.signing import ControlKey, parse_control_key
 from service.vault import KEY_BYTES, VaultKey
 
-SQLITE_SCHEME = "sqlite:///"
+_SQLITE_SCHEME = "sqlite:///"
+_POSTGRESQL_SCHEMES = ("postgresql://", "postgres://")
 BoundedDuration = Annotated[DurationSetting, Field(le=timedelta(days=36500))]
 """What can be added to the present, and taken from it."""
 
 
-def _require_sqlite(url: str) -> str:
-    if not url.startswith(SQLITE_SCHEME) or url == SQLITE_SCHEME:
-        raise ValueError("must be sqlite:///PATH, with one more slash where the path is absolute")
+def _require_store_url(url: str) -> str:
+    if not url.startswith((_SQLITE_SCHEME, *_POSTGRESQL_SCHEMES)) or url == _SQLITE_SCHEME:
+        raise ValueError(
+            "must be sqlite:///PATH, with one more slash where the path is absolute, or postgresql://USER@HOST/DATABASE"
+        )
     return url
+
+
+StoreUrl = Annotated[str, AfterValidator(_require_store_url)]
 
 
 def _read(path: Path, setting: str) -> str:
@@ -52,12 +59,48 @@ class GrpcSettings(Section):
 class StoreSettings(Section):
     """Where sessions are stored."""
 
-    url: Annotated[str, AfterValidator(_require_sqlite)] = "sqlite:///var/sale.db"
+    url: StoreUrl = "sqlite:///var/sale.db"
+    """`sqlite:///PATH`, or `postgresql://` as libpq knows it, with several hosts and `sslmode` if need be."""
+    password: SecretStr | None = None
+    """For PostgreSQL, so that it need not be in the URL."""
+    password_file: Path | None = None
+    """A file with the password instead; it is read again for every connection."""
+    connections: Annotated[int, Field(ge=3, le=1000)] = 10
+    """How many a process has to PostgreSQL at most."""
+    statement_timeout: DurationSetting = timedelta(seconds=3)
+    """How long a statement of a request may take on PostgreSQL."""
+
+    @model_validator(mode="after")
+    def _require_password_once(self) -> "StoreSettings":
+        if self.password is not None and self.password_file is not None:
+            raise ValueError("password: must not be set beside password_file")
+        return self
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Path | None:
         """The file of an SQLite store."""
-        return Path(self.url.removeprefix(SQLITE_SCHEME))
+        return Path(self.url.removeprefix(_SQLITE_SCHEME)) if self.url.startswith(_SQLITE_SCHEME) else None
+
+    @property
+    def place(self) -> str:
+        """Where it is, without the credentials."""
+        if self.path is not None:
+            return str(self.path)
+        parts = urlsplit(self.url)
+        return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    def read_password(self) -> str | None:
+        """Return the password, as its file holds it now; None if the URL or libpq's own ways have it.
+
+        Raises:
+            ConfigurationError: the file can't be read.
+        """
+        if self.password_file is None:
+            return self.password.get_secret_value() if self.password else None
+        try:
+            return _read(self.password_file, "store.password_file").rstrip("\r\n")
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from None
 
 
 class AccessTokenSettings(Section):

@@ -365,7 +365,7 @@ def test_card_data_is_in_no_log(deployment: Deployment, transport: Transport, an
     assert anna.check(transport, card.client_card_id).code == 0
     refusal(deployment.grpc.cards.PutCard, PutCardRequest(consumer_id=anna.id, card=card_data("4111111111111112")))
 
-    for program in (deployment.service, deployment.gateway):
+    for program in deployment.programs:
         log = str(program.events())
         for secret in (NUMBER, "4111111111111112", "Holdername", anna.access_token, card.client_card_id):
             assert secret not in log

@@ -89,7 +89,7 @@ def test_a_fault_of_the_server_tells_nothing_of_the_inside(tmp_path: Path, kind:
 
 
 def test_a_gateway_without_its_service_says_so_and_recovers_by_itself(tmp_path: Path) -> None:
-    config, store, log = write_config(tmp_path / "sale.toml"), tmp_path / "sale.db", tmp_path / "log"
+    config, store, log = write_config(tmp_path / "sale.toml"), f"sqlite:///{tmp_path}/sale.db", tmp_path / "log"
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     gateway_arguments = ["sale-gateway", "serve", f"--http={ANY_PORT}", f"--service={address}"]
@@ -230,7 +230,9 @@ def test_a_token_goes_to_the_endpoint_that_it_is_bound_to(tmp_path: Path) -> Non
     twin = Provider("Elecsnet", "99990", "641553A4-322E-59FE-72F4-9FC7741477D9", "EUR")
     with ExitStack() as stack:
         config = write_config(tmp_path / "sale.toml", providers=(SBC, twin))
-        service = stack.enter_context(running(service_arguments(config, tmp_path / "sale.db"), tmp_path / "log"))
+        service = stack.enter_context(
+            running(service_arguments(config, f"sqlite:///{tmp_path}/sale.db"), tmp_path / "log")
+        )
         deployment = Deployment(service, service)
         stack.callback(deployment.close)
 

@@ -213,7 +213,7 @@ def live(program: Program, invoices: list[str], ending: threading.Event, number:
 def follow_through_restarts(folder: Path, restarts: int, seconds: float, *more: str) -> tuple[int, int]:
     """Let ten readers follow while sales run and the server restarts; return how many sales and changes there were."""
     config, invoices = write_config(folder / "sale.toml"), list[str]()
-    arguments = service_arguments(config, folder / "sale.db", *more)
+    arguments = service_arguments(config, f"sqlite:///{folder}/sale.db", *more)
     address = ["127.0.0.1:1"]
     followers = [Follower(address, number) for number in range(READERS)]
     for follower in followers:

@@ -143,7 +143,7 @@ def run_kills(folder: Path, kills: int, *more: str, seed: int) -> int:
     """Kill a server under load so many times, and return how many sessions were acknowledged."""
     chance = random.Random(seed)  # moments, not secrets
     config, log = write_config(folder / "sale.toml"), folder / "log"
-    arguments = service_arguments(config, folder / "sale.db", *more)
+    arguments = service_arguments(config, f"sqlite:///{folder}/sale.db", *more)
     acknowledged = 0
     access_token = ""
     seen: list[Acknowledged] = []

@@ -1,10 +1,10 @@
 """The schema: numbered steps, applied in order and under a lock."""
 
-from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 import asyncpg
 
+from service.store.migrations import SchemaMismatch, numbered_steps, refuse_newer
 from service.store.postgresql.database import Connection
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('sale-service migrate'))"
@@ -13,10 +13,6 @@ _CREATE_TABLE = (
     " (version integer PRIMARY KEY, apply_time timestamptz NOT NULL DEFAULT now())"
 )
 _SELECT_VERSION = "SELECT coalesce(max(version), 0) FROM schema_migrations"
-
-
-class SchemaMismatch(RuntimeError):
-    """The schema is not the one that this version of the program works with; the message tells what to do."""
 
 
 async def migrate(connection: Connection) -> tuple[int, int]:
@@ -36,11 +32,19 @@ async def migrate(connection: Connection) -> tuple[int, int]:
         await connection.execute(_LOCK)
         await connection.execute(_CREATE_TABLE)
         version = int(await connection.fetchval(_SELECT_VERSION))
-        _refuse_newer(version, len(steps))
+        refuse_newer(version, len(steps))
         for number, step in enumerate(steps[version:], start=version + 1):
             await connection.execute(step.read_text(encoding="utf-8"))
             await connection.execute("INSERT INTO schema_migrations (version) VALUES ($1)", number)
     return version, len(steps)
+
+
+async def versions(connection: Connection) -> tuple[int, int]:
+    """Return the version of the schema, 0 if there is none, and the one that this program works with."""
+    try:
+        return int(await connection.fetchval(_SELECT_VERSION)), len(_steps())
+    except asyncpg.UndefinedTableError:
+        return 0, len(_steps())
 
 
 async def require_current(connection: Connection) -> None:
@@ -49,21 +53,11 @@ async def require_current(connection: Connection) -> None:
     Raises:
         SchemaMismatch: it is one.
     """
-    known = len(_steps())
-    try:
-        version = int(await connection.fetchval(_SELECT_VERSION))
-    except asyncpg.UndefinedTableError:
-        version = 0
-    _refuse_newer(version, known)
+    version, known = await versions(connection)
+    refuse_newer(version, known)
     if version < known:
         raise SchemaMismatch(f"the schema is version {version}, this program needs {known}: run sale-service migrate")
 
 
-def _refuse_newer(version: int, known: int) -> None:
-    if version > known:
-        raise SchemaMismatch(f"the schema is version {version}, this program knows {known}: install a newer one")
-
-
 def _steps() -> list[Traversable]:
-    steps = (step for step in files("service.store.postgresql.migrations").iterdir() if step.name.endswith(".sql"))
-    return sorted(steps, key=lambda step: step.name)
+    return numbered_steps("service.store.postgresql.migrations")

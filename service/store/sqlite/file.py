@@ -3,13 +3,14 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.resources import files
+from contextlib import closing, contextmanager
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import apsw
 
 from service.errors import StoreUnavailable
+from service.store.migrations import numbered_steps, refuse_newer
 
 FIRST_SOUND_VERSION = (3, 51, 3)
 """Before it, two connections that commit or checkpoint at the same time could lose pages of the log for good."""
@@ -125,20 +126,30 @@ def _wait_for_other_process(attempts: int) -> bool:
     return attempts * _BUSY_STEP_MS < BUSY_TIMEOUT_MS
 
 
+def schema_versions(path: Path) -> tuple[int, int]:
+    """Return the version of a file's schema, and the one that this program brings it to.
+
+    Raises:
+        StoreUnavailable: the file can't be read.
+    """
+    with errors_as_unavailable(), closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
+        return connection.pragma("user_version"), len(_steps())
+
+
 def _migrate(connection: apsw.Connection) -> None:
-    steps = sorted(
-        (step for step in files("service.store.sqlite.migrations").iterdir() if step.name.endswith(".sql")),
-        key=lambda step: step.name,
-    )
+    steps = _steps()
     connection.transaction_mode = "IMMEDIATE"  # of several processes that start at once one migrates
     with connection:
         version = connection.pragma("user_version")
-        if version > len(steps):
-            raise RuntimeError(f"its schema is version {version}; this program knows up to {len(steps)}")
+        refuse_newer(version, len(steps))
         for step in steps[version:]:
-            connection.execute(step.read_text())
+            connection.execute(step.read_text(encoding="utf-8"))
         if version < len(steps):
             connection.pragma("user_version", len(steps))
+
+
+def _steps() -> list[Traversable]:
+    return numbered_steps("service.store.sqlite.migrations")
 
 
 @contextmanager

@@ -1,0 +1,127 @@
+"""The store that the settings name."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from asyncpg import ClientConfigurationError
+
+from gateway.program.settings import ConfigurationError
+from service.errors import StoreUnavailable
+from service.program.settings import StoreSettings
+from service.store import Store
+from service.store.migrations import SchemaMismatch, refuse_newer
+from service.store.postgresql import PostgresqlStore
+from service.store.postgresql.database import CONNECT_FAILURES, Database, OwnConnection
+from service.store.postgresql.schema import migrate, versions
+from service.store.sqlite import SqliteStore
+from service.store.sqlite.file import schema_versions as sqlite_schema_versions
+
+
+async def open_store(settings: StoreSettings, *, statement_timeout: timedelta | None = None) -> Store:
+    """Open the store within the running event loop; make an SQLite file if there is none.
+
+    Args:
+        settings: which one.
+        statement_timeout: how long a statement on PostgreSQL may take; None for as long as it takes.
+
+    Raises:
+        ConfigurationError: it can't be opened.
+    """
+    if settings.path is not None:
+        return _open_sqlite(settings.path)
+    database = create_database(settings, statement_timeout=statement_timeout)
+    await (await connect(database)).close()  # a refusal to connect is told in the server's words
+    store = PostgresqlStore(database)
+    try:
+        await store.open()
+    except (StoreUnavailable, SchemaMismatch) as error:
+        raise ConfigurationError(f"store.url: {error.__cause__ or error}") from error
+    return store
+
+
+async def migrate_store(settings: StoreSettings) -> tuple[int, int]:
+    """Bring a store's schema up to date; make an SQLite file if there is none.
+
+    Returns:
+        The version that it had, and the one that it has now.
+
+    Raises:
+        ConfigurationError: the store can't be opened.
+        SchemaMismatch: it can't be brought up to date.
+    """
+    if settings.path is not None:
+        before = _sqlite_versions(settings.path)[0] if settings.path.exists() else 0
+        await _open_sqlite(settings.path).close()
+        return before, _sqlite_versions(settings.path)[0]
+    async with _connected(settings) as connection:
+        return await migrate(connection)
+
+
+async def schema_versions(settings: StoreSettings) -> tuple[int, int]:
+    """Return the version of a store's schema, and the one that this program works with.
+
+    Raises:
+        ConfigurationError: the store can't be opened.
+        SchemaMismatch: it is newer than this program.
+    """
+    if settings.path is not None:
+        found = _sqlite_versions(settings.path)
+    else:
+        async with _connected(settings) as connection:
+            found = await versions(connection)
+    refuse_newer(*found)
+    return found
+
+
+@asynccontextmanager
+async def _connected(settings: StoreSettings) -> AsyncIterator[OwnConnection]:
+    connection = await connect(create_database(settings))
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def create_database(settings: StoreSettings, *, statement_timeout: timedelta | None = None) -> Database:
+    """Return the PostgreSQL database of the settings; nothing is connected to yet.
+
+    Raises:
+        ConfigurationError: the password can't be read.
+    """
+    settings.read_password()
+    return Database(
+        settings.url,
+        password=settings.read_password,
+        connections=settings.connections,
+        statement_timeout=statement_timeout,
+    )
+
+
+async def connect(database: Database) -> OwnConnection:
+    """Return a connection of the caller's own.
+
+    Raises:
+        ConfigurationError: no server can be connected to.
+    """
+    try:
+        return await database.connect()
+    except (*CONNECT_FAILURES, ClientConfigurationError, ConfigurationError) as error:
+        raise ConfigurationError(f"store.url: {str(error) or type(error).__name__}") from error
+
+
+def _open_sqlite(path: Path) -> SqliteStore:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return SqliteStore(path)
+    except (OSError, StoreUnavailable, RuntimeError) as error:
+        cause = error.__cause__ or error
+        raise ConfigurationError(f"store.url: {path} can't be opened: {cause}") from error
+
+
+def _sqlite_versions(path: Path) -> tuple[int, int]:
+    try:
+        return sqlite_schema_versions(path)
+    except StoreUnavailable as error:
+        raise ConfigurationError(f"store.url: {path} can't be opened: {error.__cause__ or error}") from error
