@@ -233,7 +233,7 @@ def test_a_token_goes_to_the_endpoint_that_it_is_bound_to(tmp_path: Path) -> Non
         service = stack.enter_context(
             running(service_arguments(config, f"sqlite:///{tmp_path}/sale.db"), tmp_path / "log")
         )
-        deployment = Deployment(service, service)
+        deployment = Deployment([service], [service])
         stack.callback(deployment.close)
 
         def endpoint_of(request: IssueAccessTokenRequest) -> object:
