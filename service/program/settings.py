@@ -93,14 +93,11 @@ class StoreSettings(Section):
         """Return the password, as its file holds it now; None if the URL or libpq's own ways have it.
 
         Raises:
-            ConfigurationError: the file can't be read.
+            OSError: the file can't be read.
         """
         if self.password_file is None:
             return self.password.get_secret_value() if self.password else None
-        try:
-            return _read(self.password_file, "store.password_file").rstrip("\r\n")
-        except ValueError as error:
-            raise ConfigurationError(str(error)) from None
+        return self.password_file.read_text(encoding="utf-8").rstrip("\r\n")
 
 
 class AccessTokenSettings(Section):

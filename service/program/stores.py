@@ -13,7 +13,7 @@ from service.program.settings import StoreSettings
 from service.store import Store
 from service.store.migrations import SchemaMismatch, refuse_newer
 from service.store.postgresql import PostgresqlStore
-from service.store.postgresql.database import CONNECT_FAILURES, Database, OwnConnection
+from service.store.postgresql.database import CONNECT_FAILURES, Connection, Database
 from service.store.postgresql.schema import migrate, versions
 from service.store.sqlite import SqliteStore
 from service.store.sqlite.file import schema_versions as sqlite_schema_versions
@@ -76,7 +76,7 @@ async def schema_versions(settings: StoreSettings) -> tuple[int, int]:
 
 
 @asynccontextmanager
-async def _connected(settings: StoreSettings) -> AsyncIterator[OwnConnection]:
+async def _connected(settings: StoreSettings) -> AsyncIterator[Connection]:
     connection = await connect(create_database(settings))
     try:
         yield connection
@@ -90,7 +90,10 @@ def create_database(settings: StoreSettings, *, statement_timeout: timedelta | N
     Raises:
         ConfigurationError: the password can't be read.
     """
-    settings.read_password()
+    try:
+        settings.read_password()
+    except OSError as error:
+        raise ConfigurationError(f"store.password_file: {settings.password_file}: {error.strerror}") from None
     return Database(
         settings.url,
         password=settings.read_password,
@@ -99,7 +102,7 @@ def create_database(settings: StoreSettings, *, statement_timeout: timedelta | N
     )
 
 
-async def connect(database: Database) -> OwnConnection:
+async def connect(database: Database) -> Connection:
     """Return a connection of the caller's own.
 
     Raises:
@@ -107,7 +110,7 @@ async def connect(database: Database) -> OwnConnection:
     """
     try:
         return await database.connect()
-    except (*CONNECT_FAILURES, ClientConfigurationError, ConfigurationError) as error:
+    except (*CONNECT_FAILURES, ClientConfigurationError) as error:
         raise ConfigurationError(f"store.url: {str(error) or type(error).__name__}") from error
 
 

@@ -14,23 +14,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import structlog
 from asyncpg.exceptions import InternalClientError, OutdatedSchemaCacheError, TargetServerAttributeNotMatched
-from asyncpg.pool import PoolConnectionProxy
 
 from service.errors import StoreUnavailable
 
 ResultT = TypeVar("ResultT")
-if TYPE_CHECKING:
-    OwnConnection: TypeAlias = asyncpg.Connection[asyncpg.Record]
-    Connection: TypeAlias = OwnConnection | PoolConnectionProxy[asyncpg.Record]
-else:  # generic in the stubs only
-    OwnConnection, Connection = asyncpg.Connection, asyncpg.Connection | PoolConnectionProxy
-Work = Callable[[Connection], Awaitable[ResultT]]
+Work = Callable[["Connection"], Awaitable[ResultT]]
 """Statements; may be called again, on another connection."""
 
 _PATIENCE_SECONDS = 4.0
@@ -40,6 +34,8 @@ _RETRY_SECONDS = 0.02, 0.1
 """Pause before another try; at random, so that not all come at once."""
 _SILENCE_SECONDS = 5
 """After so long without a sign of life a server's host counts as gone."""
+_SUSPECT_SECONDS, _LOOK_SECONDS = 2.0, 0.5
+"""How long work may wait for its server before it is looked, and how often, whether another one has taken over."""
 _KEPT_FOR_READS = 2
 """Connections that no write takes: commits may all be waiting for a standby."""
 _IDLE_IN_TRANSACTION_MS = 10_000
@@ -85,11 +81,19 @@ _COMMITTED_HERE_ONLY = ("01000", "57P01")
 """SQLSTATE of the warnings with which a server gives up waiting for its synchronous standby; it tells of a success."""
 
 
-class _WatchedConnection(OwnConnection):
+if TYPE_CHECKING:
+    _AnyConnection = asyncpg.Connection[asyncpg.Record]
+else:
+    _AnyConnection = asyncpg.Connection  # generic in the stubs only
+
+
+class Connection(_AnyConnection):
     """A connection that notices when the other host is gone: one that lost its power sends no farewell."""
 
     def __init__(self, protocol: Any, transport: Any, *arguments: Any) -> None:
         super().__init__(protocol, transport, *arguments)
+        self.peer = transport.get_extra_info("peername")
+        """The address of the other end."""
         connected = transport.get_extra_info("socket")
         if connected is None or connected.family == getattr(socket, "AF_UNIX", None):
             return
@@ -141,17 +145,26 @@ class Database:
         )
         self._writers = asyncio.Semaphore(max(1, connections - _KEPT_FOR_READS))
         self._running: set[asyncio.Task[Any]] = set()
+        self._at_work: dict[Connection, float] = {}
+        self._watching: asyncio.Task[None] | None = None
         self._reachable = True
 
     async def open(self) -> None:
         """Make it ready for use; connections are made when they are needed."""
         await self._pool
+        self._watching = asyncio.create_task(self._watch())
 
     async def close(self) -> None:
-        """Return once what was begun is done, and the connections are closed."""
-        while self._running:
-            await asyncio.wait(self._running)
-        await self._pool.close()
+        """Return once what was begun is done, and the connections are closed; what never ends is given up."""
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                while self._running:
+                    await asyncio.wait(self._running)
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+        if self._watching is not None:
+            self._watching.cancel()
 
     async def read(self, work: Work[ResultT]) -> ResultT:
         """Do what changes nothing.
@@ -179,7 +192,7 @@ class Database:
         task.add_done_callback(self._running.discard)
         return await asyncio.shield(task)
 
-    async def connect(self) -> OwnConnection:
+    async def connect(self) -> Connection:
         """Return a connection that is nobody else's; whoever asked for it closes it.
 
         Raises:
@@ -203,17 +216,17 @@ class Database:
                 task.add_done_callback(partial(_discard, winner))
         raise next((error for error in errors if isinstance(error, asyncpg.PostgresError)), errors[0])
 
-    async def _connect_to(self, url: str) -> OwnConnection:
+    async def _connect_to(self, url: str) -> Connection:
         return await asyncpg.connect(
             url,
             timeout=_CONNECT_SECONDS,
             password=self._password(),
-            connection_class=_WatchedConnection,
+            connection_class=Connection,
             server_settings=self._server_settings,
             **self._options,
         )
 
-    async def _connect_for_pool(self, *_: Any, **__: Any) -> OwnConnection:
+    async def _connect_for_pool(self, *_: Any, **__: Any) -> Connection:
         return await self.connect()
 
     async def _write(self, work: Work[ResultT], *, repeatable: bool) -> ResultT:
@@ -247,10 +260,11 @@ class Database:
         async with self._connection(deadline) as connection:
             warnings: list[Any] = []
 
-            def on_warning(_: Connection, warning: Any) -> None:
+            def on_warning(_: Any, warning: Any) -> None:
                 warnings.append(warning)
 
             connection.add_log_listener(on_warning)
+            self._at_work[connection] = time.monotonic()
             try:
                 result = await work(connection)
                 if in_doubt:
@@ -270,6 +284,7 @@ class Database:
                     raise StoreUnavailable from error
                 raise
             finally:
+                del self._at_work[connection]
                 connection.remove_log_listener(on_warning)
             if any(warning.sqlstate in _COMMITTED_HERE_ONLY for warning in warnings):
                 _log.warning("store committed without its standby", fault=str(warnings[0]))
@@ -280,7 +295,7 @@ class Database:
     async def _connection(self, deadline: float) -> AsyncIterator[Connection]:
         while True:
             try:
-                connection = await self._pool.acquire(timeout=max(0.0, deadline - time.monotonic()))
+                connection: Any = await self._pool.acquire(timeout=max(0.0, deadline - time.monotonic()))
                 break
             except CONNECT_FAILURES as error:
                 if self._reachable:
@@ -297,6 +312,28 @@ class Database:
         finally:
             await self._pool.release(connection)
 
+    async def _watch(self) -> None:
+        # A server that hangs closes nothing and answers nothing: neither would a commit that waits for its standby,
+        # which must not be given up. The difference is whether another server takes writes.
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            begun_before = time.monotonic() - _SUSPECT_SECONDS
+            if any(begun < begun_before for begun in self._at_work.values()):
+                try:
+                    current = await self.connect()
+                except CONNECT_FAILURES:
+                    continue
+                await self._leave_all_but(current)
+                current.terminate()
+
+    async def _leave_all_but(self, current: Connection) -> None:
+        left_behind = [connection for connection in self._at_work if connection.peer != current.peer]
+        if left_behind:
+            _log.warning("store has moved", connections=len(left_behind))
+            await self._pool.expire_connections()
+        for connection in left_behind:
+            connection.terminate()
+
 
 class _InDoubt(Exception):
     """Nobody knows whether a transaction was committed; the cause is the error, if there was one."""
@@ -310,11 +347,11 @@ async def _pause() -> None:
     await asyncio.sleep(random.uniform(*_RETRY_SECONDS))  # noqa: S311  # no secret
 
 
-async def _leave_as_it_is(connection: Connection) -> None:
+async def _leave_as_it_is(connection: Any) -> None:
     """Reset nothing: no work sets anything in a session, and a round trip for each would be dear."""
 
 
-def _discard(winner: OwnConnection | None, task: asyncio.Task[OwnConnection]) -> None:
+def _discard(winner: Connection | None, task: asyncio.Task[Connection]) -> None:
     if not task.cancelled() and task.exception() is None and task.result() is not winner:
         task.result().terminate()
 
