@@ -10,7 +10,7 @@ import asyncpg
 
 from service.store import Store
 from service.store.postgresql import PostgresqlStore
-from service.store.postgresql.database import Database
+from service.store.postgresql.database import Connection, Database
 from service.store.postgresql.schema import migrate
 
 OpenStore = Callable[[], Awaitable[Store]]
@@ -31,7 +31,7 @@ def schema(url: str, *, migrated: bool = True) -> Iterator[str]:
     name = f"test_{secrets.token_hex(8)}"
 
     async def create() -> None:
-        connection = await asyncpg.connect(url)
+        connection = await asyncpg.connect(url, connection_class=Connection)
         await connection.execute(f"CREATE SCHEMA {name}; SET search_path TO {name}")
         if migrated:
             await migrate(connection)

@@ -54,7 +54,6 @@ class PostgresqlStore:
             StoreUnavailable: the database can't be reached.
             SchemaMismatch: its schema is not the one that this program works with.
         """
-        await self._database.open()
         await self._database.read(require_current)
 
     async def open_session(self, sale: Sale, record: IdempotencyRecord | None) -> IdempotencyRecord | None:

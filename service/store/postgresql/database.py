@@ -11,7 +11,7 @@ import random
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -92,6 +92,9 @@ class Connection(_AnyConnection):
 
     def __init__(self, protocol: Any, transport: Any, *arguments: Any) -> None:
         super().__init__(protocol, transport, *arguments)
+        self.warnings: list[asyncpg.PostgresLogMessage] = []
+        """What the server has warned of since work on it began."""
+        self.add_log_listener(self._on_warning)
         self.peer = transport.get_extra_info("peername")
         """The address of the other end."""
         connected = transport.get_extra_info("socket")
@@ -106,6 +109,9 @@ class Connection(_AnyConnection):
         ):
             if hasattr(socket, name):  # not every system has each
                 connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+    def _on_warning(self, _: Any, warning: asyncpg.PostgresLogMessage) -> None:
+        self.warnings.append(warning)
 
 
 class Database:
@@ -140,31 +146,25 @@ class Database:
                 0 if statement_timeout is None else statement_timeout // timedelta(milliseconds=1)
             ),
         }
-        self._pool = asyncpg.create_pool(
-            min_size=0, max_size=connections, connect=self._connect_for_pool, reset=_leave_as_it_is
-        )
+        # Not asyncpg's pool: it resets a connection after each use, in a round trip of its own, and takes one that is
+        # lost from whoever has to find out what was lost with it.
+        self._idle: list[Connection] = []
+        self._free = asyncio.Semaphore(connections)
         self._writers = asyncio.Semaphore(max(1, connections - _KEPT_FOR_READS))
         self._running: set[asyncio.Task[Any]] = set()
         self._at_work: dict[Connection, float] = {}
-        self._watching: asyncio.Task[None] | None = None
-        self._reachable = True
-
-    async def open(self) -> None:
-        """Make it ready for use; connections are made when they are needed."""
-        await self._pool
         self._watching = asyncio.create_task(self._watch())
+        self._reachable = True
 
     async def close(self) -> None:
         """Return once what was begun is done, and the connections are closed; what never ends is given up."""
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 while self._running:
                     await asyncio.wait(self._running)
-                await self._pool.close()
-        except TimeoutError:
-            self._pool.terminate()
-        if self._watching is not None:
-            self._watching.cancel()
+        self._watching.cancel()
+        for connection in [*self._at_work, *self._idle]:
+            connection.terminate()
 
     async def read(self, work: Work[ResultT]) -> ResultT:
         """Do what changes nothing.
@@ -226,15 +226,8 @@ class Database:
             **self._options,
         )
 
-    async def _connect_for_pool(self, *_: Any, **__: Any) -> Connection:
-        return await self.connect()
-
     async def _write(self, work: Work[ResultT], *, repeatable: bool) -> ResultT:
-        try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                await self._writers.acquire()
-        except TimeoutError:
-            raise StoreUnavailable from None
+        await _acquire(self._writers, time.monotonic() + _PATIENCE_SECONDS)
         try:
             return await self._repeat(work, is_write=True, repeatable=repeatable)
         finally:
@@ -258,13 +251,6 @@ class Database:
 
     async def _attempt(self, work: Work[ResultT], deadline: float, *, in_doubt: bool) -> ResultT:
         async with self._connection(deadline) as connection:
-            warnings: list[Any] = []
-
-            def on_warning(_: Any, warning: Any) -> None:
-                warnings.append(warning)
-
-            connection.add_log_listener(on_warning)
-            self._at_work[connection] = time.monotonic()
             try:
                 result = await work(connection)
                 if in_doubt:
@@ -276,41 +262,59 @@ class Database:
                     connection.terminate()
                     raise _InDoubt from error
                 if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-                    await self._pool.expire_connections()  # the server became a standby
+                    self._close_idle()
+                    connection.terminate()  # the server has become a standby
                 if isinstance(error, _UNDONE):
                     raise _Undone from error
                 if isinstance(error, _REFUSED):
                     _log.warning("store refuses", fault=str(error), sqlstate=error.sqlstate)
                     raise StoreUnavailable from error
                 raise
-            finally:
-                del self._at_work[connection]
-                connection.remove_log_listener(on_warning)
-            if any(warning.sqlstate in _COMMITTED_HERE_ONLY for warning in warnings):
-                _log.warning("store committed without its standby", fault=str(warnings[0]))
+            if any(warning.sqlstate in _COMMITTED_HERE_ONLY for warning in connection.warnings):
+                _log.warning("store committed without its standby", fault=str(connection.warnings[0]))
                 raise _InDoubt
             return result
 
     @asynccontextmanager
     async def _connection(self, deadline: float) -> AsyncIterator[Connection]:
+        await _acquire(self._free, deadline)
+        try:
+            connection = await self._idle_or_new(deadline)
+            self._at_work[connection] = time.monotonic()
+            connection.warnings.clear()
+            try:
+                yield connection
+            finally:
+                del self._at_work[connection]
+                if not connection.is_closed():
+                    self._idle.append(connection)
+        finally:
+            self._free.release()
+
+    async def _idle_or_new(self, deadline: float) -> Connection:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
         while True:
             try:
-                connection: Any = await self._pool.acquire(timeout=max(0.0, deadline - time.monotonic()))
-                break
+                connection = await self.connect()
             except CONNECT_FAILURES as error:
                 if self._reachable:
                     _log.warning("store unreachable", fault=str(error) or type(error).__name__)
                     self._reachable = False
                 if time.monotonic() >= deadline:
                     raise StoreUnavailable from error
-            await _pause()
-        if not self._reachable:
-            _log.info("store reachable")
-            self._reachable = True
-        try:
-            yield connection
-        finally:
-            await self._pool.release(connection)
+                await _pause()
+            else:
+                if not self._reachable:
+                    _log.info("store reachable")
+                    self._reachable = True
+                return connection
+
+    def _close_idle(self) -> None:
+        while self._idle:
+            self._idle.pop().terminate()
 
     async def _watch(self) -> None:
         # A server that hangs closes nothing and answers nothing: neither would a commit that waits for its standby,
@@ -323,14 +327,14 @@ class Database:
                     current = await self.connect()
                 except CONNECT_FAILURES:
                     continue
-                await self._leave_all_but(current)
+                self._leave_all_but(current)
                 current.terminate()
 
-    async def _leave_all_but(self, current: Connection) -> None:
+    def _leave_all_but(self, current: Connection) -> None:
         left_behind = [connection for connection in self._at_work if connection.peer != current.peer]
         if left_behind:
             _log.warning("store has moved", connections=len(left_behind))
-            await self._pool.expire_connections()
+            self._close_idle()
         for connection in left_behind:
             connection.terminate()
 
@@ -347,8 +351,15 @@ async def _pause() -> None:
     await asyncio.sleep(random.uniform(*_RETRY_SECONDS))  # noqa: S311  # no secret
 
 
-async def _leave_as_it_is(connection: Any) -> None:
-    """Reset nothing: no work sets anything in a session, and a round trip for each would be dear."""
+async def _acquire(semaphore: asyncio.Semaphore, deadline: float) -> None:
+    if semaphore.locked():
+        try:
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                await semaphore.acquire()
+        except TimeoutError:
+            raise StoreUnavailable from None
+    else:
+        await semaphore.acquire()
 
 
 def _discard(winner: Connection | None, task: asyncio.Task[Connection]) -> None:
