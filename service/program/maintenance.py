@@ -21,7 +21,7 @@ from service.housekeeping import Housekeeping
 from service.identifiers import utc_now
 from service.program.export import Format, export_sales
 from service.program.settings import ServiceSettings, vault_keys_of
-from service.program.stores import migrate_store, open_store, schema_versions
+from service.program.stores import migrate_store, open_store, require_file, schema_versions
 from service.store import SaleFilter, Store
 from service.store.migrations import SchemaMismatch
 from service.vault import Vault
@@ -139,8 +139,8 @@ def _settings(config: Path | None, store: str | None) -> ServiceSettings:
 
 
 def _with_store(settings: ServiceSettings, run: Callable[[Store], Awaitable[ResultT]]) -> ResultT:
-    if settings.store.path is not None and not settings.store.path.exists():
-        raise ConfigurationError(f"store.url: there is no file {settings.store.path}")
+    if settings.store.path is not None:
+        require_file(settings.store.path)
 
     async def with_store() -> ResultT:
         store = await open_store(settings.store)

@@ -67,6 +67,7 @@ async def schema_versions(settings: StoreSettings) -> tuple[int, int]:
         SchemaMismatch: it is newer than this program.
     """
     if settings.path is not None:
+        require_file(settings.path)
         found = _sqlite_versions(settings.path)
     else:
         async with _connected(settings) as connection:
@@ -112,6 +113,16 @@ async def connect(database: Database) -> Connection:
         return await database.connect()
     except (*CONNECT_FAILURES, ClientConfigurationError) as error:
         raise ConfigurationError(f"store.url: {str(error) or type(error).__name__}") from error
+
+
+def require_file(path: Path) -> None:
+    """Refuse an SQLite store that is not there yet.
+
+    Raises:
+        ConfigurationError: there is no such file.
+    """
+    if not path.exists():
+        raise ConfigurationError(f"store.url: there is no file {path}")
 
 
 def _open_sqlite(path: Path) -> SqliteStore:

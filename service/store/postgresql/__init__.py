@@ -46,6 +46,7 @@ class PostgresqlStore:
         self._checks = Batches(self._bind_checks)
         self._sought_sales = Batches(self._find_sales)
         self._sought_tokens = Batches(self._find_access_tokens)
+        self._sought_changes = Batches(self._find_changes)
 
     async def open(self) -> None:
         """Make sure that the store can be used.
@@ -114,10 +115,10 @@ class PostgresqlStore:
 
     async def list_changes(self, after: int, limit: int, *, skip_purged: bool = False) -> Sequence[SaleChange]:
         """See `service.store.Store`."""
-        found = await self._read(changes.find_changes, after, limit)
+        found = await self._sought_changes.submit((after, limit))
         if len(found.changes) < limit and found.has_unordered:
             await self._write(changes.order_changes)
-            found = await self._read(changes.find_changes, after, limit)
+            found = await self._sought_changes.submit((after, limit))
         if not skip_purged:
             require_complete(after, [change.position for change in found.changes], found.purged, found.last)
         return found.changes
@@ -211,7 +212,7 @@ class PostgresqlStore:
 
     async def close(self) -> None:
         """See `service.store.Store`."""
-        for batches in (self._sessions, self._checks, self._sought_sales, self._sought_tokens):
+        for batches in (self._sessions, self._checks, self._sought_sales, self._sought_tokens, self._sought_changes):
             await batches.close()
         await self._news.close()
         await self._database.close()
@@ -229,6 +230,11 @@ class PostgresqlStore:
 
     async def _find_access_tokens(self, hashes: Sequence[bytes]) -> Sequence[StoredAccessToken | None]:
         return await self._read(access_tokens.find_access_tokens, hashes)
+
+    async def _find_changes(self, wanted: Sequence[tuple[int, int]]) -> Sequence[changes.FoundChanges]:
+        # Readers that keep up all want the same.
+        found = {each: await self._read(changes.find_changes, *each) for each in dict.fromkeys(wanted)}
+        return [found[each] for each in wanted]
 
     async def _order_all_changes(self) -> None:
         while await self._read(changes.has_unordered):
