@@ -115,7 +115,7 @@ async def test_a_row_that_was_tampered_with_is_not_confirmed(
 ) -> None:
     sale = await sales.initiate(request_)
     other = apsw.Connection(str(tmp_path / "sale.db"))
-    other.execute(f"UPDATE sales SET {change}")  # noqa: S608
+    other.execute(f"UPDATE sales SET {change}")
     other.close()
 
     assert await refusal(sales, check_of(request_, sale)) == "SESSION_MISMATCH"

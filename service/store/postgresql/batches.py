@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from service.errors import StoreUnavailable
+from service.store.postgresql.database import PATIENCE_SECONDS
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -51,7 +52,7 @@ class Batches(Generic[ItemT, ResultT]):
         """Return the result of an item.
 
         Raises:
-            StoreUnavailable: too many wait already.
+            StoreUnavailable: too many wait already, or it took too long.
             Exception: whatever `run` raised.
         """
         if len(self._queue) >= self._max_queued:
@@ -62,7 +63,11 @@ class Batches(Generic[ItemT, ResultT]):
             task = asyncio.create_task(self._run_queued())
             self._running.add(task)
             task.add_done_callback(self._running.discard)
-        return await queued.future
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return await queued.future
+        except TimeoutError:
+            raise StoreUnavailable from None
 
     async def close(self) -> None:
         """Return once everything that was submitted has run."""

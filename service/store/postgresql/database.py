@@ -27,8 +27,8 @@ ResultT = TypeVar("ResultT")
 Work = Callable[["Connection"], Awaitable[ResultT]]
 """Statements; may be called again, on another connection."""
 
-_PATIENCE_SECONDS = 4.0
-"""How long a connection, and the end of an outage, is waited for: within the default deadline of a call."""
+PATIENCE_SECONDS = 4.0
+"""How long whoever asks waits for the database: within the default deadline of a call."""
 _CONNECT_SECONDS = 2.0
 _RETRY_SECONDS = 0.02, 0.1
 """Pause before another try; at random, so that not all come at once."""
@@ -159,7 +159,7 @@ class Database:
     async def close(self) -> None:
         """Return once what was begun is done, and the connections are closed; what never ends is given up."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE_SECONDS):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while self._running:
                     await asyncio.wait(self._running)
         self._watching.cancel()
@@ -177,8 +177,8 @@ class Database:
     async def write(self, work: Work[ResultT], *, repeatable: bool = True) -> ResultT:
         """Do what is durable when this returns.
 
-        It is done to its end also when whoever waits for it is gone: a commit that waits for a standby must not be
-        cancelled, for the server would call that a success.
+        It goes on also when whoever waits for it is gone or has lost patience: a commit that waits for a standby must
+        not be cancelled, for the server would call that a success.
 
         Args:
             work: one transaction.
@@ -189,8 +189,12 @@ class Database:
         """
         task = asyncio.create_task(self._write(work, repeatable=repeatable))
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        return await asyncio.shield(task)
+        task.add_done_callback(self._forget)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return await asyncio.shield(task)
+        except TimeoutError:
+            raise StoreUnavailable from None
 
     async def connect(self) -> Connection:
         """Return a connection that is nobody else's; whoever asked for it closes it.
@@ -226,15 +230,20 @@ class Database:
             **self._options,
         )
 
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever asked was told, or is gone
+
     async def _write(self, work: Work[ResultT], *, repeatable: bool) -> ResultT:
-        await _acquire(self._writers, time.monotonic() + _PATIENCE_SECONDS)
+        await _acquire(self._writers, time.monotonic() + PATIENCE_SECONDS)
         try:
             return await self._repeat(work, is_write=True, repeatable=repeatable)
         finally:
             self._writers.release()
 
     async def _repeat(self, work: Work[ResultT], *, is_write: bool, repeatable: bool) -> ResultT:
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         in_doubt = False
         while True:
             try:
