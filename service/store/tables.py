@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, make_dataclass
+from datetime import datetime
 from operator import attrgetter, itemgetter
 from typing import Any, Generic, TypeVar, get_type_hints
 
@@ -40,6 +41,18 @@ _CONVERSIONS_BY_TYPE: dict[Any, Conversion] = {
 CHANGING = ("update_time", "state", "check_time", "client_card_id", "orderid", "amount_differs")
 """The columns of a sale that its changes keep: what of it is shown and can change."""
 
+# Rows that are more than their record, as a copy takes them along.
+_SALE_TYPES = get_type_hints(Sale)
+_StoredChange = make_dataclass(
+    "_StoredChange",
+    [
+        ("position", int),
+        ("order_time", datetime),
+        *((name, _SALE_TYPES[name]) for name in ("invoice_id", *CHANGING)),
+    ],
+)
+_ArrivedReport = make_dataclass("_ArrivedReport", [("arrival", int)], bases=(StatusReport,), frozen=True)
+
 
 class Table(Generic[RecordT]):
     """One table.
@@ -49,6 +62,7 @@ class Table(Generic[RecordT]):
         record_class: the dataclass of its rows.
         conversions: of the types that the engine does not take as they are.
         placeholder: how the engine's SQL names a binding, by its number from 1.
+        key: the columns that tell one row from the others; their values are the same in the database and in a record.
     """
 
     def __init__(
@@ -57,8 +71,10 @@ class Table(Generic[RecordT]):
         record_class: type[RecordT],
         conversions: Mapping[Any, Conversion],
         placeholder: Callable[[int], str],
+        key: tuple[str, ...] = (),
     ) -> None:
         hints = get_type_hints(record_class)
+        self.name = name
         self.names = tuple(field.name for field in fields(record_class))  # type: ignore[arg-type]  # it is a dataclass
         self.columns = ", ".join(self.names)
         self.placeholders = ", ".join(placeholder(number + 1) for number in range(len(self.names)))
@@ -69,6 +85,9 @@ class Table(Generic[RecordT]):
         by_type = {**_CONVERSIONS_BY_TYPE, **conversions}
         self.types = tuple(str if name in _CONVERSIONS_BY_NAME else _required(hints[name]) for name in self.names)
         """What the values of a row are if they are not None, before the engine's own conversions."""
+        self.key = ", ".join(key)
+        self._key_positions = [self.names.index(name) for name in key]
+        self.key_types = self.key_of(self.types)
         pairs = [
             (position, _CONVERSIONS_BY_NAME.get(name) or by_type.get(type))
             for position, (name, type) in enumerate(zip(self.names, self.types, strict=True))
@@ -79,6 +98,10 @@ class Table(Generic[RecordT]):
     def row(self, record: RecordT) -> Row:
         """Return the values of a record's columns."""
         return _converted(self._values(record), self._to_row)
+
+    def key_of(self, row: Any) -> Row:
+        """Return the values of the key's columns in a row."""
+        return tuple(row[position] for position in self._key_positions)
 
     def record(self, row: Any) -> RecordT:
         """Return the record of a row that begins with all columns in their order."""
@@ -108,11 +131,24 @@ class Tables:
     """
 
     def __init__(self, conversions: Mapping[Any, Conversion], placeholder: Callable[[int], str]) -> None:
-        self.sales = Table("sales", Sale, conversions, placeholder)
-        self.status_reports = Table("status_reports", StatusReport, conversions, placeholder)
-        self.cards = Table("cards", StoredCard, conversions, placeholder)
-        self.access_tokens = Table("access_tokens", StoredAccessToken, conversions, placeholder)
-        self.idempotency_records = Table("idempotency_records", IdempotencyRecord, conversions, placeholder)
+        engine = conversions, placeholder
+        self.sales = Table("sales", Sale, *engine, ("invoice_id",))
+        self.status_reports = Table("status_reports", StatusReport, *engine)
+        self.cards = Table("cards", StoredCard, *engine, ("client_card_id",))
+        self.access_tokens = Table("access_tokens", StoredAccessToken, *engine, ("hash",))
+        self.idempotency_records = Table(
+            "idempotency_records", IdempotencyRecord, *engine, ("access_token_hash", "idempotency_key")
+        )
+        copied: tuple[Table[Any], ...] = (
+            self.sales,
+            Table("status_reports", _ArrivedReport, *engine, ("invoice_id", "arrival")),
+            self.cards,
+            self.access_tokens,
+            self.idempotency_records,
+            Table("sale_changes", _StoredChange, *engine, ("position",)),
+        )
+        self.copied = {table.name: table for table in copied}
+        """All tables as a copy takes them along, by their names; what is left is where the changes begin and end."""
         self._changing_values = itemgetter(*(self.sales.names.index(name) for name in CHANGING))
         columns = ", ".join(f"{'change' if name in CHANGING else 'sale'}.{name}" for name in self.sales.names)
         self.select_changes = (

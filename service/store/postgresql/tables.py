@@ -17,11 +17,17 @@ STATUS_REPORTS = _TABLES.status_reports
 CARDS = _TABLES.cards
 ACCESS_TOKENS = _TABLES.access_tokens
 IDEMPOTENCY_RECORDS = _TABLES.idempotency_records
+COPIED = _TABLES.copied
 SELECT_CHANGES = _TABLES.select_changes
 changing_values = _TABLES.changing_values
 change_of = _TABLES.change_of
 
 _TYPES = {bool: "boolean", bytes: "bytea", datetime: "timestamptz", float: "double precision", int: "bigint"}
+
+
+def type_name(type: Any) -> str:
+    """Return PostgreSQL's name of a type."""
+    return _TYPES.get(type, "text")
 
 
 def typed_placeholders(table: Table[Any], first: int = 1) -> str:
@@ -32,7 +38,7 @@ def typed_placeholders(table: Table[Any], first: int = 1) -> str:
         first: number of the first binding.
     """
     return ", ".join(
-        f"{placeholder(number)}::{_TYPES.get(type, 'text')}" for number, type in enumerate(table.types, start=first)
+        f"{placeholder(number)}::{type_name(type)}" for number, type in enumerate(table.types, start=first)
     )
 
 

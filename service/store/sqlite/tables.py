@@ -17,6 +17,7 @@ STATUS_REPORTS = _TABLES.status_reports
 CARDS = _TABLES.cards
 ACCESS_TOKENS = _TABLES.access_tokens
 IDEMPOTENCY_RECORDS = _TABLES.idempotency_records
+COPIED = _TABLES.copied
 SELECT_CHANGES = _TABLES.select_changes
 changing_values = _TABLES.changing_values
 change_of = _TABLES.change_of
