@@ -11,6 +11,7 @@ from gateway.program.logs import configure_logs
 from gateway.program.settings import Address, bind, bound_address, load_settings
 from gateway.program.workers import supervise
 from service.program import maintenance
+from service.program.copy import copy
 from service.program.development import banner, with_development_defaults
 from service.program.serve import serve as serve_process
 from service.program.serve import serve_worker
@@ -85,5 +86,5 @@ def serve(
         )
 
 
-for command in (maintenance.migrate, maintenance.purge, maintenance.reencrypt_cards, maintenance.export):
+for command in (maintenance.migrate, maintenance.purge, maintenance.reencrypt_cards, maintenance.export, copy):
     main.add_command(command)

@@ -1,0 +1,93 @@
+"""Reading all that a file holds, for a copy."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from service.store.sqlite import changes
+from service.store.sqlite.file import BUSY_TIMEOUT_MS, errors_as_unavailable
+from service.store.sqlite.tables import COPIED, placeholder
+from service.store.tables import Row, Table
+
+# Of the first sale as many are read again as the page before has had, to number the others.
+_NUMBERED_REPORTS = (
+    "(SELECT *, row_number() OVER (PARTITION BY invoice_id ORDER BY number) AS arrival FROM (SELECT *, rowid AS number"
+    " FROM status_reports WHERE invoice_id >= ?1 ORDER BY invoice_id, rowid LIMIT ?2 + ?3))"
+)
+_SELECT_PURGED = "SELECT position FROM purged_changes"
+
+
+def _keys(table: Table[Any], comparison: str) -> str:
+    return f"({table.key}) {comparison} ({', '.join(placeholder(n + 1) for n in range(len(table.key_types)))})"
+
+
+_PAGES = {
+    name: f"SELECT {table.columns} FROM {_NUMBERED_REPORTS if name == 'status_reports' else name}"
+    f" WHERE {_keys(table, '>')} ORDER BY {table.key} LIMIT {placeholder(len(table.key_types) + 1)}"
+    for name, table in COPIED.items()
+}
+
+
+class CopySource:
+    """A file that is copied. It is only read, each page by itself, so that a server can go on with it.
+
+    Every method raises `StoreUnavailable` when the file can't be read.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with errors_as_unavailable():
+            self._connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+            self._connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+
+    def pages(self, name: str, size: int) -> Iterator[Sequence[Any]]:
+        """Return all records of a table, in the order of its key.
+
+        Args:
+            name: the table, one of `COPIED`.
+            size: how many records are in a page.
+        """
+        table = COPIED[name]
+        after: Row = tuple(type() for type in table.key_types)  # '', b'' and 0 are before every key
+        while rows := self._rows(_PAGES[name], (*after, size)):
+            yield [table.record(row) for row in rows]
+            after = table.key_of(rows[-1])
+
+    def change_at(self, position: int) -> Sequence[Any]:
+        """Return the record of the change at this position, if it is there."""
+        rows = self._rows(_PAGES["sale_changes"], (position - 1, 1))
+        table = COPIED["sale_changes"]
+        return [table.record(row) for row in rows if table.key_of(row) == (position,)]
+
+    def has_all(self, name: str, keys: Sequence[Row]) -> bool:
+        """Tell whether each of some keys is that of a row of a table."""
+        statement = f"SELECT 1 FROM {name} WHERE {_keys(COPIED[name], '=')}"
+        with errors_as_unavailable():
+            return sum(1 for _ in self._connection.executemany(statement, keys)) == len(keys)
+
+    def count(self, name: str) -> int:
+        """Return how many rows a table has."""
+        ((count,),) = self._rows(f"SELECT count(*) FROM {name}", ())
+        return int(count)
+
+    def purged_position(self) -> int:
+        """Return the position up to which changes were purged."""
+        ((position,),) = self._rows(_SELECT_PURGED, ())
+        return int(position)
+
+    def last_position(self) -> int:
+        """Return the position of the last change."""
+        with errors_as_unavailable():
+            return changes.last_position(self._connection)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def _rows(self, statement: str, bindings: Row) -> list[Any]:
+        with errors_as_unavailable():
+            return self._connection.execute(statement, bindings).fetchall()
