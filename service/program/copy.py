@@ -1,14 +1,10 @@
 """From SQLite to PostgreSQL: the way up for a merchant that outgrew one node.
 
-A copy is a one-way synchronisation. It goes through every table, compares the rows on both sides, and writes those that
-are missing or differ; then it reads both sides once more and finds them equal, or says that they are not. So one that
-was interrupted is resumed by running it again.
+A copy is a one-way synchronisation. It goes through every table, compares the rows on both sides, and makes the
+target's like the source's; then it reads both sides once more and finds them equal, or says that they are not. So one
+that was interrupted is resumed by running it again.
 
-It refuses a target that has served by itself. The signs are what no copy leaves behind: a sale or a card that the
-source has not, a change without a position, a change that is not the source's. So where retention has removed a sale
-from the source since it was copied, the target is refused, too: nothing tells such a sale from one of the target's own.
-Changes that were purged from the source are removed from the target. What has expired, tokens and idempotency keys, may
-be left over there: it counts for nothing, and the target's housekeeping removes it.
+What a server has used is never a target, and no server uses a target before a copy has found it equal.
 """
 
 import asyncio
@@ -33,7 +29,6 @@ from service.store.sqlite.copying import CopySource
 from service.store.sqlite.tables import COPIED
 
 _PAGE = 1000
-_MAY_BE_LEFT_OVER = ("access_tokens", "idempotency_records")
 _CHANGED_MEANWHILE = (
     "The target is not equal to the source, which has changed meanwhile. Stop its server and run this again."
 )
@@ -46,6 +41,11 @@ class _Tally:
     equal: int = 0
     missing: int = 0
     different: int = 0
+    surplus: int = 0
+
+    @property
+    def changes(self) -> int:
+        return self.missing + self.different + self.surplus
 
 
 @click.command()
@@ -60,9 +60,7 @@ def copy(config: Path | None, source: str, target: str) -> None:
     one, which writes only what is new, and start the servers on the target afterwards: cursors, sessions and
     idempotency keys stay valid. A copy that was interrupted is resumed by running it again.
 
-    The target must not have served: one that has sales, cards or changes of its own is refused, and stays as it is.
-    Leave housekeeping.retention out from the first copy to the last: a sale that was removed from the source meanwhile
-    looks like one of the target's own, and the copy has to begin anew with an empty database.
+    A target that a server has used is refused, and stays as it is. None can use it before a copy has found it equal.
 
     Exit code 0 means that everything is equal; 1 that it is not, or that nothing was done; 2 is a wrong option or
     setting.
@@ -107,12 +105,8 @@ async def _copy(from_settings: StoreSettings, path: Path, to_settings: StoreSett
         await require_current(connection)
         with closing(CopySource(path)) as source:
             target = CopyTarget(connection)
-            await target.open()
-            if (sign := await _sign_of_life(source, target)) is not None:
-                raise click.ClickException(
-                    f"--to: {sign}: it has served by itself, or is the copy of another store. Nothing was changed."
-                    " Copy into an empty database instead."
-                )
+            if not await target.begin():
+                raise click.ClickException("--to: a server has used it. Nothing was changed. Copy into a new database.")
             await _synchronise(source, target)
     except SchemaMismatch as error:
         raise click.ClickException(f"--to: {error}") from None
@@ -120,48 +114,27 @@ async def _copy(from_settings: StoreSettings, path: Path, to_settings: StoreSett
         await connection.close()
 
 
-async def _sign_of_life(source: CopySource, target: CopyTarget) -> str | None:
-    """Return what only a target that has served by itself has, if it has something of the kind."""
-    if await target.has_unordered():
-        return "has changes of sales that no copy has made"
-    # The source is read after the target, for it may be ahead.
-    purged, last = await target.purged_position(), await target.last_position()
-    if purged > source.purged_position() or last > source.last_position():
-        return "is ahead of the source"
-    change = source.change_at(last)
-    if change and (await target.compare("sale_changes", change)).different:
-        return "has changes of sales that are not the source's"
-    for name in ("sales", "cards"):
-        async for keys in target.keys(name, _PAGE):
-            if not source.has_all(name, keys):
-                return f"has {name} that the source has not"
-    return None
-
-
 async def _synchronise(source: CopySource, target: CopyTarget) -> None:
     """Copy, verify, and tell what was done of each table; fail unless everything is equal then."""
     copied = await _pass(source, target, "Copying", write=True)
-    if any(tally.missing or tally.different for tally in copied.values()):
+    await target.note_ends(source.purged_position())
+    if any(tally.changes for tally in copied.values()):
         await target.analyze()
     verified = await _pass(source, target, "Verifying", write=False)
-    unequal = surplus = 0
+    unequal = 0
     for name, tally in verified.items():
-        passed = tally.equal + tally.missing + tally.different
-        not_equal = tally.missing + tally.different + abs(source.count(name) - passed)
-        more = 0 if name in _MAY_BE_LEFT_OVER else max(0, await target.count(name) - passed + tally.missing)
+        done = copied[name]
+        # What the source has got behind the place that was looked at is not in the tally.
+        not_equal = tally.changes + abs(source.count(name) - tally.equal - tally.missing - tally.different)
         click.echo(
-            f"{name} {copied[name].missing} copied, {copied[name].different} updated, {tally.equal} equal"
-            f"{f', {not_equal} not equal' if not_equal else ''}{f', {more} not in the source' if more else ''}"
+            f"{name} {done.missing} copied, {done.different} updated, {done.surplus} removed, {tally.equal} equal"
+            f"{f', {not_equal} not equal' if not_equal else ''}"
         )
-        unequal, surplus = unequal + not_equal, surplus + more
+        unequal += not_equal
     positions = await target.purged_position(), await target.last_position()
     if unequal or positions != (source.purged_position(), source.last_position()):
         raise click.ClickException(_CHANGED_MEANWHILE)
-    if surplus:
-        raise click.ClickException(
-            "The target has rows that the source has not: it has served by itself, or the source has removed them"
-            " meanwhile. Stop the source's server and copy into an empty database."
-        )
+    await target.end()
 
 
 async def _pass(source: CopySource, target: CopyTarget, label: str, *, write: bool) -> dict[str, _Tally]:
@@ -170,14 +143,13 @@ async def _pass(source: CopySource, target: CopyTarget, label: str, *, write: bo
         length=sum(map(source.count, COPIED)), label=label, file=sys.stderr, hidden=not sys.stderr.isatty()
     ) as progress:
         for name, tally in tallies.items():
-            if write and name == "sale_changes":
-                await target.purge_changes(source.purged_position())
-            for records in source.pages(name, _PAGE):
-                difference = await target.compare(name, records)
+            for page in source.pages(name, _PAGE):
+                difference = await target.compare(name, page)
                 if write:
                     await target.write(name, difference)
                 tally.missing += len(difference.missing)
                 tally.different += len(difference.different)
-                tally.equal += len(records) - len(difference.missing) - len(difference.different)
-                progress.update(len(records))
+                tally.surplus += len(difference.surplus)
+                tally.equal += len(page.records) - len(difference.missing) - len(difference.different)
+                progress.update(len(page.records))
     return tallies

@@ -19,6 +19,10 @@ from service.store.sqlite import SqliteStore
 from service.store.sqlite.file import schema_versions as sqlite_schema_versions
 
 
+_CONNECT_SECONDS = 10.0
+"""How long a program that starts waits for the database."""
+
+
 async def open_store(settings: StoreSettings, *, statement_timeout: timedelta | None = None) -> Store:
     """Open the store within the running event loop; make an SQLite file if there is none.
 
@@ -110,7 +114,7 @@ async def connect(database: Database) -> Connection:
         ConfigurationError: no server can be connected to.
     """
     try:
-        return await database.connect()
+        return await database.connect(_CONNECT_SECONDS)
     except (*CONNECT_FAILURES, ClientConfigurationError) as error:
         raise ConfigurationError(f"store.url: {str(error) or type(error).__name__}") from error
 

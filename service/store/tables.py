@@ -1,11 +1,11 @@
 """Rows of tables as records, and back: the columns are the record's fields, under the same names, in every engine."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, make_dataclass
 from datetime import datetime
 from operator import attrgetter, itemgetter
-from typing import Any, Generic, TypeVar, get_type_hints
+from typing import Any, Generic, NamedTuple, TypeVar, get_type_hints
 
 from service.sale_states import SaleState, state_name
 from service.store.records import (
@@ -18,6 +18,18 @@ from service.store.records import (
 )
 
 Row = tuple[Any, ...]
+
+
+class Page(NamedTuple):
+    """Part of a table in the order of its key, for a copy."""
+
+    records: Sequence[Any]
+    after: Row
+    """The key of the record before the first one."""
+    until: Row | None
+    """The key of the last one; None if the table ends here."""
+
+
 RecordT = TypeVar("RecordT")
 Conversion = tuple[Callable[[Any], Any], Callable[[Any], Any]]
 """To the database and back; None stays None."""

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import subprocess
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +20,6 @@ from connectingparty.sale.v1.card_service_pb2 import DeleteCardRequest, PutCardR
 from connectingparty.sale.v1.sale_service_pb2 import WatchSalesRequest
 
 from service.program.cli import main
-from service.store import Store
 from service.store.sqlite.file import open_writer
 from service.store.sqlite.tables import CARDS, SALES, STATUS_REPORTS
 from tests.conftest import Deployment, deploy
@@ -67,7 +66,7 @@ def copy(*arguments: str) -> Result:
 
 
 def require_copied(path: Path, target: str, *more: str) -> dict[str, tuple[int, ...]]:
-    """Copy, and return how many rows of each table were copied, updated and equal."""
+    """Copy, and return how many rows of each table were copied, updated, removed and equal."""
     done = copy(*arguments(path, target, *more))
     assert (done.exit_code, done.stderr) == (0, ""), done.output
     return counts(done.stdout)
@@ -75,7 +74,7 @@ def require_copied(path: Path, target: str, *more: str) -> dict[str, tuple[int, 
 
 def counts(output: str) -> dict[str, tuple[int, ...]]:
     words = [line.replace(",", "").split() for line in output.splitlines()]
-    assert all(line[2::2] == ["copied", "updated", "equal"] for line in words)
+    assert all(line[2::2] == ["copied", "updated", "removed", "equal"] for line in words)
     return {line[0]: tuple(map(int, line[1::2])) for line in words}
 
 
@@ -113,17 +112,17 @@ def in_target(target: str, statement: str) -> list[Any]:
     return asyncio.run(fetch())
 
 
-def on_target(target: str, work: Callable[[Store], Awaitable[object]]) -> None:
+def on_target(target: str) -> None:
+    """Open the store as a server does."""
+
     async def run() -> None:
-        store = await open_postgresql(target)
-        await work(store)
-        await store.close()
+        await (await open_postgresql(target)).close()
 
     asyncio.run(run())
 
 
 def select(table: str) -> str:
-    return f"SELECT * FROM {table}"  # noqa: S608  # one of `TABLES`
+    return f"SELECT * FROM {table}"
 
 
 def contents_of_source(path: Path) -> Contents:
@@ -189,12 +188,12 @@ def test_the_servers_after_a_copy_go_on_where_the_one_before_it_stopped(path: Pa
         reports = stored(before, ended).status_reports
         changes = watched(before, 9)
 
-    assert while_it_serves["sales"] == (2, 0, 2)
+    assert while_it_serves["sales"] == (2, 0, 0, 2)
     program = subprocess.run([PROGRAM, *arguments(path, target)], capture_output=True, text=True, check=True)
     assert program.stderr == ""  # no terminal, no bar
     done = counts(program.stdout)
-    assert (done["sales"], done["cards"]) == ((2, 0, 4), (0, 1, 3))
-    assert done["sale_changes"] == (3, 0, 9)
+    assert (done["sales"], done["cards"]) == ((2, 0, 0, 4), (0, 1, 0, 3))
+    assert done["sale_changes"] == (3, 0, 0, 9)
     assert contents_of_target(target) == contents_of_source(path)
 
     with ExitStack() as stack:
@@ -214,7 +213,9 @@ def test_the_servers_after_a_copy_go_on_where_the_one_before_it_stopped(path: Pa
         assert anna.check(after.http, deleted).code == 1106
         assert after.http.initiate(initiate_document(revoked)).code == 1101
 
-    require_refused(path, target, "it has served by itself", "Nothing was changed")
+    before_it = contents_of_target(target)
+    require_refused(path, target, "--to: a server has used it. Nothing was changed.")
+    assert contents_of_target(target) == before_it
 
 
 def test_a_second_copy_brings_what_is_new_and_repairs_what_differs(path: Path, target: str) -> None:
@@ -222,7 +223,7 @@ def test_a_second_copy_brings_what_is_new_and_repairs_what_differs(path: Path, t
     expected = {"sales": 1003, "status_reports": 3009, "sale_changes": 1003}
     for copied in (1, 0):
         assert require_copied(path, target) == {
-            table: (expected.get(table, 0) * copied, 0, expected.get(table, 0)) for table in TABLES
+            table: (expected.get(table, 0) * copied, 0, 0, expected.get(table, 0)) for table in TABLES
         }
 
     for statement in (
@@ -237,9 +238,9 @@ def test_a_second_copy_brings_what_is_new_and_repairs_what_differs(path: Path, t
     fill(path, 1003)
     done = require_copied(path, target)
 
-    assert done["sales"] == (2, 1, 1004)
-    assert done["status_reports"] == (3, 1003, 3012)
-    assert done["sale_changes"] == (2, 1, 1004)
+    assert done["sales"] == (2, 1, 0, 1004)
+    assert done["status_reports"] == (3, 1003, 0, 3012)
+    assert done["sale_changes"] == (2, 1, 0, 1004)
     assert contents_of_target(target) == contents_of_source(path)
 
 
@@ -250,7 +251,7 @@ def test_a_sale_may_have_any_number_of_reports(path: Path, target: str) -> None:
             report = new_report(new_sale(0), orderid=str(orderid))
             connection.execute(STATUS_REPORTS.insert, STATUS_REPORTS.row(report))
 
-    assert require_copied(path, target)["status_reports"] == (2106, 0, 2106)
+    assert require_copied(path, target)["status_reports"] == (2106, 0, 0, 2106)
     assert contents_of_target(target) == contents_of_source(path)
 
 
@@ -263,7 +264,7 @@ def test_a_card_that_was_deleted_and_saved_again_is_copied_as_both(path: Path, t
             connection.execute(CARDS.insert, CARDS.row(card))
         done = require_copied(path, target)
 
-    assert done["cards"] == (1, 1, 2)
+    assert done["cards"] == (1, 1, 0, 2)
     assert contents_of_target(target) == {**contents_of_source(path), "change_order": ["0 0 None"]}
 
 
@@ -283,44 +284,36 @@ def test_a_copy_that_is_killed_is_finished_by_the_next_one(path: Path, target: s
     ((copied,),) = in_target(target, "SELECT count(*) FROM sales")
 
     assert 0 < copied < 6000
-    assert require_copied(path, target)["sales"] == (6000 - copied, 0, 6000)
+    assert require_copied(path, target)["sales"] == (6000 - copied, 0, 0, 6000)
     assert contents_of_target(target) == contents_of_source(path)
 
 
-def test_what_was_purged_from_the_source_does_no_harm(path: Path, target: str) -> None:
-    fill(path, *range(5))
-    expired = "INSERT INTO access_tokens (hash, issue_time, expire_time) VALUES (x'00', 1, 2)"
-    in_source(path, expired)
+def test_what_the_source_has_no_more_is_removed(path: Path, target: str) -> None:
+    fill(path, *range(1005))
+    in_source(path, "INSERT INTO access_tokens (hash, issue_time, expire_time) VALUES (x'00', 1, 2)")
     require_copied(path, target)
-    for purge in ("DELETE FROM sale_changes WHERE position <= 3", "UPDATE purged_changes SET position = 3"):
+    for purge in (
+        "DELETE FROM sale_changes WHERE position <= 3",
+        "UPDATE purged_changes SET position = 3",
+        "DELETE FROM access_tokens",
+        "DELETE FROM sales WHERE invoice_id = (SELECT min(invoice_id) FROM sales)",
+        "DELETE FROM status_reports WHERE invoice_id = (SELECT max(invoice_id) FROM sales)",
+    ):
         in_source(path, purge)
-    in_source(path, "DELETE FROM access_tokens")
 
     done = require_copied(path, target)
 
-    assert (done["sale_changes"], done["access_tokens"]) == ((0, 0, 2), (0, 0, 0))
-    assert len(in_target(target, "SELECT FROM access_tokens")) == 1
-    found = contents_of_target(target)
-    assert {**found, "access_tokens": []} == contents_of_source(path)
+    assert {table: removed for table, (_, _, removed, _) in done.items() if removed} == {
+        "sales": 1,
+        "status_reports": 3,
+        "access_tokens": 1,
+        "sale_changes": 3,
+    }
+    assert contents_of_target(target) == contents_of_source(path)
     in_source(path, "DELETE FROM sale_changes")
-    in_source(path, "UPDATE purged_changes SET position = 5")
+    in_source(path, "UPDATE purged_changes SET position = 1005")
     require_copied(path, target)
-    assert in_target(target, "SELECT last_position, purged_position FROM change_order") == [(5, 5)]
-    in_source(path, "DELETE FROM sales WHERE invoice_id = (SELECT min(invoice_id) FROM sales)")
-    require_refused(path, target, "has sales that the source has not")
-
-
-def test_rows_that_only_the_target_has_are_told_and_stay(path: Path, target: str) -> None:
-    fill(path, 0)
-    require_copied(path, target)
-    in_target(target, "UPDATE status_reports SET arrival = 4 WHERE arrival = 3")
-
-    done = copy(*arguments(path, target))
-
-    assert done.exit_code == 1
-    assert "status_reports 1 copied, 0 updated, 3 equal, 1 not in the source\n" in done.stdout
-    assert "The target has rows that the source has not" in done.stderr
-    assert len(in_target(target, "SELECT FROM status_reports")) == 4
+    assert in_target(target, "SELECT last_position, purged_position FROM change_order") == [(1005, 1005)]
 
 
 def test_a_source_that_changes_until_the_end_is_told(path: Path, target: str) -> None:
@@ -342,47 +335,30 @@ def test_a_source_that_changes_until_the_end_is_told(path: Path, target: str) ->
         thread.join()
 
     assert done.exit_code == 1
-    assert "sales 3 copied, 0 updated, 0 equal, 3 not equal\n" in done.stdout
-    assert "status_reports 9 copied, 0 updated, 9 equal\n" in done.stdout
+    assert "sales 3 copied, 0 updated, 0 removed, 0 equal, 3 not equal\n" in done.stdout
+    assert "status_reports 9 copied, 0 updated, 0 removed, 9 equal\n" in done.stdout
     assert done.stderr.startswith("Error: The target is not equal to the source")
     assert "Stop its server and run this again." in done.stderr
-    assert require_copied(path, target)["sales"] == (0, 3, 3)
+    assert require_copied(path, target)["sales"] == (0, 3, 0, 3)
 
 
-async def open_sale(store: Store) -> None:
-    await store.open_session(new_sale(9), None)
-
-
-async def open_sale_and_order_its_change(store: Store) -> None:
-    await store.open_session(new_sale(9), None)
-    assert await store.last_position() == 1
-
-
-async def save_card(store: Store) -> None:
-    await store.add_card(new_card())
-
-
-@pytest.mark.parametrize(
-    ("life", "told"),
-    [
-        (open_sale, "has changes of sales that no copy has made"),
-        (open_sale_and_order_its_change, "has changes of sales that are not the source's"),
-        (save_card, "has cards that the source has not"),
-        ("UPDATE change_order SET last_position = 4", "is ahead of the source"),
-        ("UPDATE change_order SET purged_position = 1", "is ahead of the source"),
-    ],
-)
-def test_a_target_that_lives_is_refused_and_stays_as_it_is(
-    path: Path, target: str, life: str | Callable[[Store], Awaitable[object]], told: str
-) -> None:
+def test_a_target_that_was_used_is_refused_and_one_that_is_not_equal_yet_is_not_used(path: Path, target: str) -> None:
     fill(path, *range(3))
-    if isinstance(life, str):
-        in_target(target, life)
-    else:
-        on_target(target, life)
-    before = contents_of_target(target)
+    in_target(target, "ALTER TABLE cards ADD CHECK (consumer_id <> 'anna')")
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute(CARDS.insert, CARDS.row(new_card()))
+    assert copy(*arguments(path, target)).exit_code == 1
+    arguments_of_server = ["serve", f"--config={write_config(path.parent / 'sale.toml')}", f"--store={target}"]
+    refused = CliRunner().invoke(main, ["purge", *arguments_of_server[1:]])
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "a copy into the database is not finished" in refused.stderr
 
-    require_refused(path, target, "--to: ", told, "Nothing was changed")
+    in_target(target, "ALTER TABLE cards DROP CONSTRAINT cards_consumer_id_check")
+    require_copied(path, target)
+    on_target(target)
+    before = contents_of_target(target)
+    fill(path, 7)
+    require_refused(path, target, "--to: a server has used it. Nothing was changed.")
     assert contents_of_target(target) == before
 
 
@@ -425,7 +401,7 @@ def test_hosts_and_password_are_those_of_the_settings_and_no_secret_is_told(path
     settings = f'[store]\npassword_file = "{path.parent / "password"}"\n'
     config = write_config(path.parent / "sale.toml", settings)
 
-    assert require_copied(path, url, f"--config={config}")["sales"] == (1, 0, 1)
+    assert require_copied(path, url, f"--config={config}")["sales"] == (1, 0, 0, 1)
 
     in_target(target, "DELETE FROM sales")
     in_target(target, "ALTER TABLE sales ADD CHECK (amount_centis < 1000)")

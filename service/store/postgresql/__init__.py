@@ -13,7 +13,7 @@ from service.store.postgresql.batches import Batches
 from service.store.postgresql.database import Connection, Database
 from service.store.postgresql.news import News
 from service.store.postgresql.sales import NewCheck, NewSession
-from service.store.postgresql.schema import require_current
+from service.store.postgresql.schema import begin_use
 from service.store.records import (
     IdempotencyRecord,
     PurgeStep,
@@ -53,9 +53,9 @@ class PostgresqlStore:
 
         Raises:
             StoreUnavailable: the database can't be reached.
-            SchemaMismatch: its schema is not the one that this program works with.
+            SchemaMismatch: its schema is not the one that this program works with, or a copy into it is not finished.
         """
-        await self._database.read(require_current)
+        await self._database.write(begin_use)
 
     async def open_session(self, sale: Sale, record: IdempotencyRecord | None) -> IdempotencyRecord | None:
         """See `service.store.Store`."""

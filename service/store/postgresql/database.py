@@ -196,13 +196,16 @@ class Database:
         except TimeoutError:
             raise StoreUnavailable from None
 
-    async def connect(self) -> Connection:
+    async def connect(self, seconds: float = _CONNECT_SECONDS) -> Connection:
         """Return a connection that is nobody else's; whoever asked for it closes it.
+
+        Args:
+            seconds: how long it may take.
 
         Raises:
             Exception: one of `CONNECT_FAILURES`.
         """
-        attempts = [asyncio.create_task(self._connect_to(url)) for url in self._urls]
+        attempts = [asyncio.create_task(self._connect_to(url, seconds)) for url in self._urls]
         errors: list[Exception] = []
         winner = None
         try:
@@ -220,10 +223,10 @@ class Database:
                 task.add_done_callback(partial(_discard, winner))
         raise next((error for error in errors if isinstance(error, asyncpg.PostgresError)), errors[0])
 
-    async def _connect_to(self, url: str) -> Connection:
+    async def _connect_to(self, url: str, seconds: float) -> Connection:
         return await asyncpg.connect(
             url,
-            timeout=_CONNECT_SECONDS,
+            timeout=seconds,
             password=self._password(),
             connection_class=Connection,
             server_settings=self._server_settings,

@@ -59,5 +59,17 @@ async def require_current(connection: Connection) -> None:
         raise SchemaMismatch(f"the schema is version {version}, this program needs {known}: run sale-service migrate")
 
 
+async def begin_use(connection: Connection) -> None:
+    """Take the database for good as one that serves: no copy is made into it any more.
+
+    Raises:
+        SchemaMismatch: the schema is not current, or a copy into it is not finished.
+    """
+    await require_current(connection)
+    await connection.execute("UPDATE store_use SET use = 'SERVING' WHERE use IN ('NEW', 'COPIED')")
+    if await connection.fetchval("SELECT use FROM store_use") != "SERVING":
+        raise SchemaMismatch("a copy into the database is not finished: run sale-service copy again")
+
+
 def _steps() -> list[Traversable]:
     return numbered_steps("service.store.postgresql.migrations")

@@ -1,6 +1,6 @@
 """Reading all that a file holds, for a copy."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import apsw
 from service.store.sqlite import changes
 from service.store.sqlite.file import BUSY_TIMEOUT_MS, errors_as_unavailable
 from service.store.sqlite.tables import COPIED, placeholder
-from service.store.tables import Row, Table
+from service.store.tables import Page, Row, Table
 
 # Of the first sale as many are read again as the page before has had, to number the others.
 _NUMBERED_REPORTS = (
@@ -44,8 +44,8 @@ class CopySource:
             self._connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
             self._connection.set_busy_timeout(BUSY_TIMEOUT_MS)
 
-    def pages(self, name: str, size: int) -> Iterator[Sequence[Any]]:
-        """Return all records of a table, in the order of its key.
+    def pages(self, name: str, size: int) -> Iterator[Page]:
+        """Return a whole table, in the order of its key.
 
         Args:
             name: the table, one of `COPIED`.
@@ -53,21 +53,13 @@ class CopySource:
         """
         table = COPIED[name]
         after: Row = tuple(type() for type in table.key_types)  # '', b'' and 0 are before every key
-        while rows := self._rows(_PAGES[name], (*after, size)):
-            yield [table.record(row) for row in rows]
-            after = table.key_of(rows[-1])
-
-    def change_at(self, position: int) -> Sequence[Any]:
-        """Return the record of the change at this position, if it is there."""
-        rows = self._rows(_PAGES["sale_changes"], (position - 1, 1))
-        table = COPIED["sale_changes"]
-        return [table.record(row) for row in rows if table.key_of(row) == (position,)]
-
-    def has_all(self, name: str, keys: Sequence[Row]) -> bool:
-        """Tell whether each of some keys is that of a row of a table."""
-        statement = f"SELECT 1 FROM {name} WHERE {_keys(COPIED[name], '=')}"
-        with errors_as_unavailable():
-            return sum(1 for _ in self._connection.executemany(statement, keys)) == len(keys)
+        is_last = False
+        while not is_last:
+            rows = self._rows(_PAGES[name], (*after, size))
+            is_last = len(rows) < size
+            until = None if is_last else table.key_of(rows[-1])
+            yield Page([table.record(row) for row in rows], after, until)
+            after = until or after
 
     def count(self, name: str) -> int:
         """Return how many rows a table has."""

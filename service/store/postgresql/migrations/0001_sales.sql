@@ -139,3 +139,11 @@ CREATE TABLE idempotency_records (
 );
 
 CREATE INDEX idempotency_records_to_expire ON idempotency_records (expire_time);
+
+-- One row: NEW, COPYING (servers keep off), COPIED, SERVING (copies keep off).
+CREATE TABLE store_use (
+    id  integer PRIMARY KEY CHECK (id = 1),
+    use text COLLATE "C" NOT NULL
+);
+
+INSERT INTO store_use VALUES (1, 'NEW');
