@@ -18,7 +18,6 @@ from service.store.postgresql.schema import migrate, versions
 from service.store.sqlite import SqliteStore
 from service.store.sqlite.file import schema_versions as sqlite_schema_versions
 
-
 _CONNECT_SECONDS = 10.0
 """How long a program that starts waits for the database."""
 
