@@ -32,6 +32,7 @@ def _require_store_url(url: str) -> str:
         raise ValueError(
             "must be sqlite:///PATH, with one more slash where the path is absolute, or postgresql://USER@HOST/DATABASE"
         )
+    urlsplit(url)
     return url
 
 

@@ -10,7 +10,7 @@ import asyncio
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
@@ -149,6 +149,7 @@ class Database:
         # Not asyncpg's pool: it resets a connection after each use, in a round trip of its own, and takes one that is
         # lost from whoever has to find out what was lost with it.
         self._idle: list[Connection] = []
+        self._connecting = asyncio.Lock()
         self._free = asyncio.Semaphore(connections)
         self._writers = asyncio.Semaphore(max(1, connections - _KEPT_FOR_READS))
         self._running: set[asyncio.Task[Any]] = set()
@@ -172,7 +173,7 @@ class Database:
         Raises:
             StoreUnavailable: the database can't be read.
         """
-        return await self._repeat(work, is_write=False, repeatable=True)
+        return await self._to_its_end(self._repeat(work, is_write=False, repeatable=True))
 
     async def write(self, work: Work[ResultT], *, repeatable: bool = True) -> ResultT:
         """Do what is durable when this returns.
@@ -187,12 +188,9 @@ class Database:
         Raises:
             StoreUnavailable: it was not made durable, or nobody knows.
         """
-        task = asyncio.create_task(self._write(work, repeatable=repeatable))
-        self._running.add(task)
-        task.add_done_callback(self._forget)
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                return await asyncio.shield(task)
+                return await self._to_its_end(self._write(work, repeatable=repeatable))
         except TimeoutError:
             raise StoreUnavailable from None
 
@@ -232,6 +230,13 @@ class Database:
             server_settings=self._server_settings,
             **self._options,
         )
+
+    async def _to_its_end(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+        # What is cut short within a transaction would leave its connection there.
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._forget)
+        return await asyncio.shield(task)
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
@@ -279,7 +284,7 @@ class Database:
                 if isinstance(error, _UNDONE):
                     raise _Undone from error
                 if isinstance(error, _REFUSED):
-                    _log.warning("store refuses", fault=str(error), sqlstate=error.sqlstate)
+                    _log.warning("store refuses", fault=_first_line(error), sqlstate=error.sqlstate)
                     raise StoreUnavailable from error
                 raise
             if any(warning.sqlstate in _COMMITTED_HERE_ONLY for warning in connection.warnings):
@@ -304,25 +309,39 @@ class Database:
             self._free.release()
 
     async def _idle_or_new(self, deadline: float) -> Connection:
+        if (idle := self._pop_idle()) is not None:
+            return idle
+        try:
+            # One at a time: hundreds that come back at once would keep a server from coming up.
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())), self._connecting:
+                while True:
+                    if (idle := self._pop_idle()) is not None:
+                        return idle
+                    try:
+                        connection = await self.connect()
+                    except CONNECT_FAILURES as error:
+                        self._note_reachable(False, fault=_first_line(error))
+                        await _pause()
+                    else:
+                        self._note_reachable(True)
+                        return connection
+        except TimeoutError:
+            raise StoreUnavailable from None
+
+    def _pop_idle(self) -> Connection | None:
         while self._idle:
             connection = self._idle.pop()
             if not connection.is_closed():
                 return connection
-        while True:
-            try:
-                connection = await self.connect()
-            except CONNECT_FAILURES as error:
-                if self._reachable:
-                    _log.warning("store unreachable", fault=str(error) or type(error).__name__)
-                    self._reachable = False
-                if time.monotonic() >= deadline:
-                    raise StoreUnavailable from error
-                await _pause()
+        return None
+
+    def _note_reachable(self, reachable: bool, **more: str) -> None:
+        if reachable != self._reachable:
+            self._reachable = reachable
+            if reachable:
+                _log.info("store reachable")
             else:
-                if not self._reachable:
-                    _log.info("store reachable")
-                    self._reachable = True
-                return connection
+                _log.warning("store unreachable", **more)
 
     def _close_idle(self) -> None:
         while self._idle:
@@ -357,6 +376,11 @@ class _InDoubt(Exception):
 
 class _Undone(Exception):
     """A transaction was rolled back by the error that is the cause, and another try can succeed."""
+
+
+def _first_line(error: Exception) -> str:
+    # Further ones can hold values of a row.
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 async def _pause() -> None:
