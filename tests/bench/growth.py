@@ -30,7 +30,6 @@ from tests.running import PROGRAMS, Program, running, service_arguments
 DEVICES = 1_000_000
 TOKENS = 2_000
 YEAR_SECONDS = 365 * 86_400
-CHANGES_OF_SALE = 3
 CONNECTIONS = 32
 SERVER_SETTINGS = {"shared_buffers": "2GB", "max_wal_size": "8GB", "checkpoint_timeout": "15min"}
 SETTINGS = '[access_tokens]\nmode = "any"\n'
@@ -98,7 +97,7 @@ def sale_columns(dialect: Dialect) -> Mapping[str, str]:
 def change_columns() -> Mapping[str, str]:
     """Return what the columns of the changes of a sale hold: it is enough that they are as many and as large."""
     return {
-        "position": f"{CHANGES_OF_SALE} * (row_number() OVER (ORDER BY invoice_id) - 1) + step",
+        "position": "row_number() OVER (ORDER BY invoice_id, step)",
         "order_time": "update_time",
         "invoice_id": "invoice_id",
         **{name: name for name in CHANGING},

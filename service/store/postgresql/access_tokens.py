@@ -8,15 +8,18 @@ from service.store.postgresql.tables import ACCESS_TOKENS
 from service.store.records import StoredAccessToken
 
 _INSERT_IF_NEW = f"{ACCESS_TOKENS.insert} ON CONFLICT (hash) DO NOTHING"  # a token's 256 bits are drawn once
-_SELECT_TOKENS = f"{ACCESS_TOKENS.select} WHERE hash = ANY ($1::bytea[])"
+# For an array of bytea the driver would have to look the type up, in each connection anew.
+_SELECT_TOKENS = (
+    f"{ACCESS_TOKENS.select} WHERE hash IN (SELECT decode(digits, 'hex') FROM unnest($1::text[]) AS digits)"
+)
 _REVOKE_TOKEN = "UPDATE access_tokens SET revoke_time = $2 WHERE hash = $1 AND revoke_time IS NULL"
 _REVOKE_OF_CONSUMER = (
     "UPDATE access_tokens SET revoke_time = $2 WHERE consumer_id = $1 AND revoke_time IS NULL AND expire_time > $2"
     " RETURNING 1"
 )
 _PURGE = (
-    "DELETE FROM access_tokens WHERE hash IN"
-    " (SELECT hash FROM access_tokens WHERE expire_time <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING 1"
+    "DELETE FROM access_tokens WHERE hash = ANY (ARRAY"
+    " (SELECT hash FROM access_tokens WHERE expire_time <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)) RETURNING 1"
 )
 
 
@@ -27,7 +30,7 @@ async def add_access_token(connection: Connection, token: StoredAccessToken) -> 
 
 async def find_access_tokens(connection: Connection, hashes: Sequence[bytes]) -> Sequence[StoredAccessToken | None]:
     """Return the access tokens with these SHA-256, in their order; None for one that there is not."""
-    rows = await connection.fetch(_SELECT_TOKENS, list(set(hashes)))
+    rows = await connection.fetch(_SELECT_TOKENS, [hash.hex() for hash in set(hashes)])
     found = {token.hash: token for token in map(ACCESS_TOKENS.record, rows)}
     return [found.get(hash) for hash in hashes]
 

@@ -25,9 +25,7 @@ _ORDER = f"""
 {_LOCK};
 WITH taken AS (
     DELETE FROM unordered_changes
-    WHERE (change_time, invoice_id) IN (
-        SELECT change_time, invoice_id FROM unordered_changes ORDER BY change_time, invoice_id LIMIT {_BATCH}
-    )
+    WHERE change_time = ANY (ARRAY(SELECT change_time FROM unordered_changes ORDER BY change_time LIMIT {_BATCH}))
     RETURNING *
 ), placed AS (
     INSERT INTO sale_changes (position, order_time, invoice_id, {_KEPT})
@@ -39,10 +37,12 @@ WITH taken AS (
 UPDATE change_order SET last_position = ends.position, last_time = ends.order_time
 FROM ends WHERE ends.position IS NOT NULL
 """
-_EXISTS_UNORDERED = "SELECT EXISTS (SELECT FROM unordered_changes)"
+# In the order of the index, which knows what is gone: the table is full of it.
+_HAS_UNORDERED = "SELECT (SELECT change_time FROM unordered_changes ORDER BY change_time LIMIT 1) IS NOT NULL"
+# With the limit in its words the plan is made for few rows.
 _SELECT_AFTER = (
-    f"SELECT purged_position, last_position, ({_EXISTS_UNORDERED}) AS more, found.* FROM change_order LEFT JOIN LATERAL"
-    f" ({SELECT_CHANGES} WHERE change.position > $1 ORDER BY change.position LIMIT $2) AS found ON TRUE"
+    f"SELECT purged_position, last_position, ({_HAS_UNORDERED}) AS more, found.* FROM change_order LEFT JOIN LATERAL"
+    f" ({SELECT_CHANGES} WHERE change.position > $1 ORDER BY change.position LIMIT {{limit}}) AS found ON TRUE"
     " ORDER BY found.position"
 )
 _BEFORE_CHANGE = 3
@@ -76,12 +76,12 @@ async def order_changes(connection: Connection) -> None:
 
 async def has_unordered(connection: Connection) -> bool:
     """Tell whether there are changes without a position."""
-    return bool(await connection.fetchval(_EXISTS_UNORDERED))
+    return bool(await connection.fetchval(_HAS_UNORDERED))
 
 
 async def find_changes(connection: Connection, after: int, limit: int) -> FoundChanges:
     """Return at most so many changes that have a position after this one, and whose sales are not purged."""
-    rows = await connection.fetch(_SELECT_AFTER, after, limit)
+    rows = await connection.fetch(_SELECT_AFTER.format(limit=int(limit)), after)
     purged, last, more = rows[0][:_BEFORE_CHANGE]
     changes = [change_of(row[_BEFORE_CHANGE:]) for row in rows if row["position"] is not None]
     return FoundChanges(changes, purged, last, more)

@@ -17,10 +17,11 @@ _SELECT = (
     " AND EXISTS (SELECT FROM sales WHERE sales.invoice_id = idempotency_records.invoice_id)"
 )
 _LOCK = "SELECT 1 FROM idempotency_records WHERE access_token_hash = $1 AND idempotency_key = $2 FOR UPDATE"
+# Of a token, all that have expired go together.
 _PURGE = (
-    "DELETE FROM idempotency_records WHERE (access_token_hash, idempotency_key) IN"
-    " (SELECT access_token_hash, idempotency_key FROM idempotency_records WHERE expire_time <= $1"
-    " LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING 1"
+    "DELETE FROM idempotency_records WHERE expire_time <= $1 AND access_token_hash = ANY (ARRAY"
+    " (SELECT access_token_hash FROM idempotency_records WHERE expire_time <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED))"
+    " RETURNING 1"
 )
 
 
