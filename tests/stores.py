@@ -1,9 +1,11 @@
 """Stores for tests: each with data of its own."""
 
 import asyncio
+import itertools
 import secrets
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import quote
 
 import asyncpg
@@ -54,3 +56,18 @@ async def open_postgresql(url: str) -> PostgresqlStore:
     store = PostgresqlStore(Database(url))
     await store.open()
     return store
+
+
+class StoresInTurn:
+    """Several stores on the same data, as one: each call goes to the next."""
+
+    def __init__(self, stores: Sequence[Store]) -> None:
+        self._stores = stores
+        self._next = itertools.cycle(stores)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(next(self._next), name)
+
+    async def close(self) -> None:
+        for store in self._stores:
+            await store.close()

@@ -4,10 +4,11 @@ import asyncio
 import secrets
 import tempfile
 from collections.abc import Coroutine
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -24,11 +25,12 @@ from service.sale_states import SaleState
 from service.sales import CheckSale, InitiateSale, Sales
 from service.signing import parse_control_key
 from service.status_reports import Callback, StatusReports
-from service.store import Sale, SaleFilter
+from service.store import Sale, SaleFilter, Store
 from service.store.sqlite import SqliteStore
 from service.vault import Vault, VaultKey
 from tests.merchant import SBC, callback_parameters
 from tests.service.conftest import Clock
+from tests.stores import OpenStore, StoresInTurn, open_postgresql, schema
 
 ResultT = TypeVar("ResultT")
 
@@ -82,7 +84,8 @@ class SaleLife(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        self.folder = tempfile.TemporaryDirectory()
+        self.stack = ExitStack()
+        self.open_store = self.new_store()
         self.clock = Clock()
         self.model: dict[str, Modelled] = {}
         self.saved: dict[tuple[str, str], str] = {}
@@ -91,8 +94,17 @@ class SaleLife(RuleBasedStateMachine):
         """When each consumer's card with each server card id was deleted last."""
         self.run(self.open())
 
+    def new_store(self) -> OpenStore:
+        """Return what opens a new store, and the same one again."""
+        folder = self.stack.enter_context(tempfile.TemporaryDirectory())
+
+        async def open_sqlite() -> Store:
+            return SqliteStore(Path(folder, "sale.db"))
+
+        return open_sqlite
+
     async def open(self) -> None:
-        store = self.store = SqliteStore(Path(self.folder.name, "sale.db"))
+        store = self.store = await self.open_store()
         endpoint = Endpoint(SBC.endpoint_id, SBC.name, (parse_control_key(SBC.control_key),), frozenset({SBC.currency}))
         endpoints = Endpoints([endpoint])
         tools: dict[str, Any] = {"clock": self.clock, "randomness": secrets.token_bytes}
@@ -268,7 +280,21 @@ class SaleLife(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.run(self.store.close())
         self.loop.close()
-        self.folder.cleanup()
+        self.stack.close()
+
+
+class SaleLifeOnThreeNodes(SaleLife):
+    """The same, each call on another node."""
+
+    postgresql_url: ClassVar[str]
+
+    def new_store(self) -> OpenStore:
+        url = self.stack.enter_context(schema(self.postgresql_url))
+
+        async def open_nodes() -> Store:
+            return StoresInTurn([await open_postgresql(url) for _ in range(3)])
+
+        return open_nodes
 
 
 SHORT = settings(max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
@@ -282,3 +308,14 @@ def test_every_life_of_a_sale_is_as_the_model_says() -> None:
 @pytest.mark.long
 def test_every_life_of_a_sale_is_as_the_model_says_for_longer() -> None:
     run_state_machine_as_test(SaleLife, settings=LONG)
+
+
+def test_every_life_of_a_sale_is_as_the_model_says_on_three_nodes(postgresql_url: str) -> None:
+    SaleLifeOnThreeNodes.postgresql_url = postgresql_url
+    run_state_machine_as_test(SaleLifeOnThreeNodes, settings=settings(SHORT, max_examples=15))
+
+
+@pytest.mark.long
+def test_every_life_of_a_sale_is_as_the_model_says_on_three_nodes_for_longer(postgresql_url: str) -> None:
+    SaleLifeOnThreeNodes.postgresql_url = postgresql_url
+    run_state_machine_as_test(SaleLifeOnThreeNodes, settings=settings(LONG, max_examples=300))
