@@ -62,10 +62,13 @@ class PostgresqlInstallation:
         self._ports: set[int] = set()
         self._user: int | None = None
         self._group: int | None = None
+        self._as_user: list[str] = []
         packages = _packages()
         if os.geteuid() == 0:  # PostgreSQL refuses to run as root, and others may not read root's files
             nobody = pwd.getpwnam("nobody")
             self._user, self._group = nobody.pw_uid, nobody.pw_gid
+            # Popen's own way forks, and a fork in which gRPC's handlers run can crash before the program begins.
+            self._as_user = ["setpriv", f"--reuid={self._user}", f"--regid={self._group}", "--clear-groups"]
             packages = _copy(packages, folder / "programs")
         self._programs = packages / WHEEL / PROGRAMS / "bin"
         self._password = folder / "password"
@@ -91,12 +94,12 @@ class PostgresqlInstallation:
         server.configure(settings or {})
         return server
 
-    def new_server(self, name: str, *, has_database: bool) -> "PostgresqlServer":
+    def new_server(self, name: str, *, has_database: bool, port: int | None = None) -> "PostgresqlServer":
         """Return a server without data, which is removed at the end."""
         folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self._folder))
         if self._user is not None and self._group is not None:
             os.chown(folder, self._user, self._group)
-        server = PostgresqlServer(self, name, folder, has_database=has_database)
+        server = PostgresqlServer(self, name, folder, has_database=has_database, port=port)
         self._stack.callback(server.discard)
         return server
 
@@ -113,16 +116,13 @@ class PostgresqlInstallation:
     def launch(self, program: str, *arguments: str, output: int | IO[bytes]) -> subprocess.Popen[bytes]:
         """Start a program; what it prints goes to the output."""
         return subprocess.Popen(
-            [str(self._programs / program), *arguments],
+            [*self._as_user, str(self._programs / program), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT if output != subprocess.PIPE else subprocess.PIPE,
             cwd=self._folder,
             env=self._environment(),
             start_new_session=True,  # an interrupt at the terminal is not for it
-            user=self._user,
-            group=self._group,
-            extra_groups=None if self._user is None else [],
         )
 
     def run(self, program: str, *arguments: str, seconds: float = WAIT_SECONDS) -> str:
@@ -162,15 +162,18 @@ class PostgresqlServer:
         name: by which a primary knows it as its standby.
         folder: takes its data and its log.
         has_database: whether the data hold the database of the tests already.
+        port: which it gets; None for any.
     """
 
-    def __init__(self, installation: PostgresqlInstallation, name: str, folder: Path, *, has_database: bool) -> None:
+    def __init__(
+        self, installation: PostgresqlInstallation, name: str, folder: Path, *, has_database: bool, port: int | None
+    ) -> None:
         self.name = name
         self.data = folder / "data"
         self.log = folder / "log"
         self._installation = installation
         self._has_database = has_database
-        self._port: int | None = None
+        self._port = port
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -240,12 +243,13 @@ class PostgresqlServer:
         _send(signal.SIGCONT, self._family())
 
     def discard(self) -> None:
-        """Kill it, and free what a killed server leaves in the system."""
+        """Kill it, remove its files, and free what a killed server leaves in the system."""
         self.kill()
         with suppress(FileNotFoundError):
             lines = (self.data / "postmaster.pid").read_text().splitlines()
             if len(lines) > 6 and lines[6].strip():
                 ctypes.CDLL(None).shmctl(int(lines[6].split()[1]), REMOVE_SEGMENT, None)
+        shutil.rmtree(self.data.parent, ignore_errors=True)
 
     def url(self, database: str = DATABASE, **parameters: str) -> str:
         """Return the URL of a database."""
@@ -268,9 +272,11 @@ class PostgresqlServer:
         )
         return [tuple(row.split("\x1f")) for row in output.split("\0")[:-1]]
 
-    def create_standby(self, name: str, settings: Mapping[str, str] | None = None) -> "PostgresqlServer":
-        """Return a server that follows this one; it is not started."""
-        standby = self._installation.new_server(name, has_database=True)
+    def create_standby(
+        self, name: str, settings: Mapping[str, str] | None = None, port: int | None = None
+    ) -> "PostgresqlServer":
+        """Return a server that follows this one, on any port or that of one that is gone; it is not started."""
+        standby = self._installation.new_server(name, has_database=True, port=port)
         self._installation.run(
             "pg_basebackup",
             f"--pgdata={standby.data}",
