@@ -15,6 +15,7 @@ import apsw
 import httpx2
 import pytest
 
+from tests.durability.clients import client_of
 from tests.merchant import (
     callback_parameters,
     check_document,
@@ -24,7 +25,7 @@ from tests.merchant import (
     write_config,
 )
 from tests.running import Program, service_arguments
-from tests.transports import OverGrpc, OverHttp, Transport
+from tests.transports import OverHttp, Transport
 
 CLIENTS = 8
 
@@ -44,14 +45,6 @@ class Acknowledged:
     """By invoice id: the client card id that was told."""
     ended: set[str] = field(default_factory=set)
     """Invoice ids whose result was reported."""
-
-
-def client_of(program: Program, stack: ExitStack, number: int) -> Transport:
-    if number % 2:
-        return OverHttp(stack.enter_context(program.client()))
-    channel = program.channel()
-    stack.callback(channel.close)
-    return OverGrpc(channel)
 
 
 def run_sales(program: Program, number: int, access_token: str, seen: Acknowledged) -> None:
