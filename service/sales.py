@@ -143,9 +143,9 @@ class Sales:
         card = None
         if request.client_card_id is not None:
             card = await self._cards.source_of_funds(sale, request.client_card_id)
-        if sale.session_token is None:
-            sale = await self._store.bind_check(sale.invoice_id, request.session_token, request.client_card_id, now)
-            _require_open(sale, request.session_token, now)
+        # Also where it was found bound: what was found need not be durable yet.
+        sale = await self._store.bind_check(sale.invoice_id, request.session_token, request.client_card_id, now)
+        _require_open(sale, request.session_token, now)
         if sale.check_card_id != request.client_card_id:
             raise SaleError(
                 ErrorReason.ERROR_REASON_SESSION_ALREADY_CHECKED, "The session was already checked with another card."

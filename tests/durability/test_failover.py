@@ -7,9 +7,11 @@ import statistics
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,10 +23,11 @@ from connectingparty.sale.v1.sale_service_pb2_grpc import SaleServiceStub
 
 from tests.conftest import Deployment, deploy
 from tests.durability.cluster import Cluster, Failover
-from tests.durability.sellers import Ledger, Sold, amounts, selling
-from tests.merchant import check_document
+from tests.durability.sellers import ASK_AGAIN_SECONDS, NOT_NOW, Ledger, Sold, amounts, selling
+from tests.merchant import check_document, initiate_document
 from tests.postgresql import postgresql_installation
 from tests.running import Program
+from tests.transports import Answer, OverHttp
 
 FAILOVERS = int(os.environ.get("SALE_TEST_FAILOVERS", "200"))
 LONG_LIVED = '[sessions]\nttl = "12h"\n[access_tokens]\nttl = "12h"\n'
@@ -300,3 +303,42 @@ def test_a_primary_that_hangs_is_left_and_takes_nothing_along(tmp_path: Path) ->
 @pytest.mark.long
 def test_primaries_that_hang_again_and_again_are_left(tmp_path: Path) -> None:
     print(run_failovers(tmp_path, FAILOVERS // 10, seed=4, by_hanging=True))
+
+
+def test_what_a_primary_has_alone_is_not_acknowledged(tmp_path: Path) -> None:
+    """After a crash it shows what no standby has: a repeat that finds it must wait like the request did."""
+    with ExitStack() as stack:
+        cluster = Cluster(stack.enter_context(postgresql_installation()))
+        deployment = deploy(stack, "three nodes", tmp_path, LONG_LIVED, cluster.url)
+        first, *others = (OverHttp(stack.enter_context(node.client())) for node in deployment.programs)
+        access_token = first.request_access_token()
+        document = initiate_document(access_token)
+        opened = first.initiate(document)
+        check = check_document(access_token, opened.body)
+        invoice_id = opened.body["invoiceId"]
+
+        cluster.standby.kill()
+        pool = stack.enter_context(ThreadPoolExecutor(4))
+        pool.submit(first.initiate, document, "a key")
+        pool.submit(first.check, invoice_id, check)
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+        while int(cluster.primary.execute(waiting)[0][0]) < 2:
+            time.sleep(0.02)
+        cluster.primary.kill()
+        cluster.primary.start()
+        repeated = [
+            pool.submit(until_acknowledged, partial(others[0].initiate, document, "a key")),
+            pool.submit(until_acknowledged, partial(others[1].check, invoice_id, check)),
+        ]
+        time.sleep(1)
+        assert not any(future.done() for future in repeated)
+
+        cluster.standby.start()
+        assert all(future.result().code == 0 for future in repeated)
+
+
+def until_acknowledged(ask: Callable[[], Answer]) -> Answer:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (answer := ask()).code in NOT_NOW and time.monotonic() < deadline:
+        time.sleep(ASK_AGAIN_SECONDS)
+    return answer

@@ -165,7 +165,10 @@ class PostgresqlStore:
         self, access_token_hash: bytes, idempotency_key: str, now: datetime
     ) -> IdempotencyRecord | None:
         """See `service.store.Store`."""
-        return await self._read(idempotency_records.find_record, access_token_hash, idempotency_key, now)
+        record = await self._read(idempotency_records.find_record, access_token_hash, idempotency_key, now)
+        if record is not None:
+            await self._write(idempotency_records.confirm_record, access_token_hash, idempotency_key)
+        return record
 
     async def add_access_token(self, token: StoredAccessToken) -> None:
         """See `service.store.Store`."""

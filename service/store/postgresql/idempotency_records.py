@@ -45,9 +45,14 @@ async def claim_key(connection: Connection, record: IdempotencyRecord, now: date
 async def find_record(
     connection: Connection, access_token_hash: bytes, idempotency_key: str, now: datetime
 ) -> IdempotencyRecord | None:
-    """See `service.store.Store.find_idempotency_record`."""
+    """Return the record that counts, if there is one; it may be on this server only."""
     row = await connection.fetchrow(_SELECT, access_token_hash, idempotency_key, now)
     return None if row is None else IDEMPOTENCY_RECORDS.record(row)
+
+
+async def confirm_record(connection: Connection, access_token_hash: bytes, idempotency_key: str) -> None:
+    """Have a record that was found on the standby too, once this is committed: its lock is written to the log."""
+    await connection.execute(_LOCK, access_token_hash, idempotency_key)
 
 
 async def purge_records(connection: Connection, now: datetime, limit: int) -> int:

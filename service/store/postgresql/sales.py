@@ -149,15 +149,6 @@ async def find_sales(connection: Connection, invoice_ids: Sequence[str]) -> Sequ
     return [found.get(invoice_id) for invoice_id in invoice_ids]
 
 
-async def require_sale(connection: Connection, invoice_id: str) -> Sale:
-    """Return a sale that was stored.
-
-    Raises:
-        SaleError: ERROR_REASON_INVOICE_NOT_FOUND, it was purged since.
-    """
-    return _require(await find_sale(connection, invoice_id))
-
-
 async def lock_sale(connection: Connection, invoice_id: str) -> Sale:
     """Return a sale that was stored, which nobody else changes until the transaction ends.
 
@@ -165,13 +156,9 @@ async def lock_sale(connection: Connection, invoice_id: str) -> Sale:
         SaleError: ERROR_REASON_INVOICE_NOT_FOUND, it was purged since.
     """
     row = await connection.fetchrow(f"{_SELECT_SALE} FOR NO KEY UPDATE", invoice_id)
-    return _require(None if row is None else SALES.record(row))
-
-
-def _require(sale: Sale | None) -> Sale:
-    if sale is None:
+    if row is None:
         raise SaleError(ErrorReason.ERROR_REASON_INVOICE_NOT_FOUND)
-    return sale
+    return SALES.record(row)
 
 
 async def find_sale_by_session(
@@ -220,8 +207,9 @@ async def bind_free_checks(connection: Connection, checks: Sequence[NewCheck]) -
 async def bind_check(connection: Connection, check: NewCheck) -> Sale:
     """See `service.store.Store`."""
     row = await connection.fetchrow(_BIND_CHECK_NOW, *check)
-    # If it waited for another check, only a statement that begins now sees what that has bound.
-    return await require_sale(connection, check.invoice_id) if row is None else SALES.record(row)
+    # If it waited for another check, only a statement that begins now sees what that has bound. What is seen may be on
+    # this server only; the lock is written to the log, so that the standby has both when this is committed.
+    return await lock_sale(connection, check.invoice_id) if row is None else SALES.record(row)
 
 
 async def change_sale(connection: Connection, sale: Sale) -> None:
