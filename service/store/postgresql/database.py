@@ -301,6 +301,9 @@ class Database:
             connection.warnings.clear()
             try:
                 yield connection
+            except asyncio.CancelledError:
+                connection.terminate()  # it may have begun a transaction that nobody ends
+                raise
             finally:
                 del self._at_work[connection]
                 if not connection.is_closed():

@@ -435,3 +435,25 @@ async def test_of_nodes_that_race_for_one_key_one_opens_a_session(url: str) -> N
         assert [sale for sale in found if sale is not None] == [sales[winner]]
     for node in nodes:
         await node.close()
+
+
+async def test_a_read_that_is_cancelled_leaves_no_transaction_behind(url: str) -> None:
+    database = Database(url)
+
+    async def take_a_snapshot(connection: Connection) -> None:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            await connection.fetchval("SELECT 1")
+
+    async def find_read_only(connection: Connection) -> str:
+        return str(await connection.fetchval("SHOW transaction_read_only"))
+
+    await database.read(find_read_only)
+    for turns in range(10):
+        task = asyncio.create_task(database.read(take_a_snapshot))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+
+        assert await database.read(find_read_only) == "off"
+    await database.close()
