@@ -77,6 +77,12 @@ CONNECT_FAILURES = (
 """What is raised when no server can be connected to."""
 _COMMIT_SOMETHING = "SELECT version FROM schema_migrations WHERE version = 1 FOR UPDATE"
 """Changes nothing, but is written to the log, so that its commit waits for the standby."""
+_SELECT_HISTORY = (
+    "SELECT system_identifier, CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_walfile_name(pg_current_wal_lsn()) END"
+    " FROM pg_control_system()"
+)
+_TIMELINE_DIGITS = 8
+"""With so many hexadecimal digits the name of a server's log begins: the number of promotions in its history."""
 _COMMITTED_HERE_ONLY = ("01000", "57P01")
 """SQLSTATE of the warnings with which a server gives up waiting for its synchronous standby; it tells of a success."""
 
@@ -97,6 +103,8 @@ class Connection(_AnyConnection):
         self.add_log_listener(self._on_warning)
         self.peer = transport.get_extra_info("peername")
         """The address of the other end."""
+        self.history: tuple[int, int] | None = None
+        """Which cluster the server is of, and which promotion let it take writes; None if that is unknown."""
         connected = transport.get_extra_info("socket")
         if connected is None or connected.family == getattr(socket, "AF_UNIX", None):
             return
@@ -112,6 +120,19 @@ class Connection(_AnyConnection):
 
     def _on_warning(self, _: Any, warning: asyncpg.PostgresLogMessage) -> None:
         self.warnings.append(warning)
+
+    async def read_history(self) -> None:
+        """Set `history`, if the server tells it: not every service that is called PostgreSQL does."""
+        with suppress(asyncpg.PostgresError):
+            for cluster, log in await self.fetch(_SELECT_HISTORY):
+                self.history = None if log is None else (int(cluster), int(log[:_TIMELINE_DIGITS], 16))
+
+    def is_superseded_by(self, history: tuple[int, int] | None) -> bool:
+        """Tell whether another server was promoted since this one was."""
+        if self.history is None or history is None:
+            return False
+        (cluster, promotion), (other_cluster, later) = self.history, history
+        return cluster == other_cluster and promotion < later
 
 
 class Database:
@@ -155,6 +176,8 @@ class Database:
         self._running: set[asyncio.Task[Any]] = set()
         self._at_work: dict[Connection, float] = {}
         self._watching = asyncio.create_task(self._watch())
+        self._latest: tuple[int, int] | None = None
+        """`history` of the server that took over last."""
         self._reachable = True
 
     async def close(self) -> None:
@@ -222,7 +245,7 @@ class Database:
         raise next((error for error in errors if isinstance(error, asyncpg.PostgresError)), errors[0])
 
     async def _connect_to(self, url: str, seconds: float) -> Connection:
-        return await asyncpg.connect(
+        connection = await asyncpg.connect(
             url,
             timeout=seconds,
             password=self._password(),
@@ -230,6 +253,22 @@ class Database:
             server_settings=self._server_settings,
             **self._options,
         )
+        try:
+            async with asyncio.timeout(seconds):
+                await connection.read_history()
+            self._require_latest(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    def _require_latest(self, connection: Connection) -> None:
+        # A primary that hung, or was cut off, takes itself for one still: what it shows is old, and its commits wait
+        # for a standby that has left it.
+        if connection.is_superseded_by(self._latest):
+            raise TargetServerAttributeNotMatched("another server has been promoted since")
+        self._latest = connection.history or self._latest
+        self._leave(lambda other: other.is_superseded_by(self._latest))
 
     async def _to_its_end(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
         # What is cut short within a transaction would leave its connection there.
@@ -365,10 +404,18 @@ class Database:
                 current.terminate()
 
     def _leave_all_but(self, current: Connection) -> None:
-        left_behind = [connection for connection in self._at_work if connection.peer != current.peer]
+        self._leave(lambda other: other.peer != current.peer)
+
+    def _leave(self, is_left: Callable[[Connection], bool]) -> None:
+        left_behind = [connection for connection in self._at_work if is_left(connection)]
         if left_behind:
             _log.warning("store has moved", connections=len(left_behind))
-            self._close_idle()
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            if left_behind or is_left(connection):
+                connection.terminate()
+            else:
+                self._idle.append(connection)
         for connection in left_behind:
             connection.terminate()
 
