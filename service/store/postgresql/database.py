@@ -34,7 +34,7 @@ _RETRY_SECONDS = 0.02, 0.1
 """Pause before another try; at random, so that not all come at once."""
 _SILENCE_SECONDS = 5
 """After so long without a sign of life a server's host counts as gone."""
-_SUSPECT_SECONDS, _LOOK_SECONDS = 2.0, 0.5
+_SUSPECT_SECONDS, _LOOK_SECONDS = 1.0, 0.25
 """How long work may wait for its server before it is looked, and how often, whether another one has taken over."""
 _KEPT_FOR_READS = 2
 """Connections that no write takes: commits may all be waiting for a standby."""
