@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.merchant import VAULT, write_config
-from tests.postgresql import given_url, postgresql_installation
+from tests.postgresql import given_url, postgresql_server
 from tests.running import ANY_PORT, Program, channel_to, client_of, running, service_arguments
 from tests.stores import schema
 from tests.transports import OverGrpc, OverHttp, Transport
@@ -19,9 +19,7 @@ def postgresql_url() -> Iterator[str]:
     if (url := given_url()) is not None:
         yield url
         return
-    with postgresql_installation() as installation:
-        server = installation.create("shared")
-        server.start()
+    with postgresql_server("shared") as server:
         yield server.url()
 
 

@@ -154,6 +154,15 @@ def postgresql_installation() -> Iterator[PostgresqlInstallation]:
         yield PostgresqlInstallation(folder, stack)
 
 
+@contextmanager
+def postgresql_server(name: str) -> Iterator["PostgresqlServer"]:
+    """Run one server for as long as the block does."""
+    with postgresql_installation() as installation:
+        server = installation.create(name)
+        server.start()
+        yield server
+
+
 class PostgresqlServer:
     """A cluster, and the process that serves it; `PostgresqlInstallation.create` makes one.
 

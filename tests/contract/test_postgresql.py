@@ -23,7 +23,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.conftest import deploy
 from tests.merchant import check_document, initiate_document, write_config
-from tests.postgresql import PASSWORD, PostgresqlServer, postgresql_installation
+from tests.postgresql import PASSWORD, PostgresqlServer, postgresql_server
 from tests.running import PROGRAMS
 from tests.stores import schema
 from tests.transports import OverHttp
@@ -31,9 +31,7 @@ from tests.transports import OverHttp
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresqlServer]:
-    with postgresql_installation() as installation:
-        server = installation.create("configured")
-        server.start()
+    with postgresql_server("configured") as server:
         yield server
 
 

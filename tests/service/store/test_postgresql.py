@@ -17,7 +17,7 @@ from service.store import IdempotencyRecord, Sale, SaleChange, Store
 from service.store.postgresql import PostgresqlStore, batches, database
 from service.store.postgresql.database import Connection, Database
 from service.store.postgresql.sales import NewSession, open_new_sessions
-from tests.postgresql import PostgresqlServer, postgresql_installation
+from tests.postgresql import PostgresqlServer, postgresql_server
 from tests.service.store.test_store import LATER, NOW, new_report, new_sale, record_of
 from tests.stores import open_postgresql, schema
 
@@ -28,9 +28,7 @@ OUR_BACKENDS = "FROM pg_stat_activity WHERE application_name = 'sale-service'"
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresqlServer]:
     """A server that tests may treat badly."""
-    with postgresql_installation() as installation:
-        server = installation.create("mistreated")
-        server.start()
+    with postgresql_server("mistreated") as server:
         yield server
 
 

@@ -18,7 +18,7 @@ from service.store.postgresql.database import Connection
 from service.store.postgresql.sales import NewCheck, NewSession
 from service.store.postgresql.schema import migrate
 from tests.bench.growth import fill_postgresql
-from tests.postgresql import PostgresqlServer, postgresql_installation
+from tests.postgresql import PostgresqlServer, postgresql_server
 from tests.service.store.test_store import LATER, NOW, new_card, new_report, new_sale, record_of
 
 pytestmark = pytest.mark.anyio
@@ -46,9 +46,7 @@ ONE_ROW = {"change_order", "schema_migrations"}
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresqlServer]:
-    with postgresql_installation() as installation:
-        server = installation.create("plans")
-        server.start()
+    with postgresql_server("plans") as server:
         yield server
 
 
