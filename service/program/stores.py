@@ -40,6 +40,7 @@ async def open_store(settings: StoreSettings, *, statement_timeout: timedelta | 
     try:
         await store.open()
     except (StoreUnavailable, SchemaMismatch) as error:
+        await store.close()
         raise ConfigurationError(f"store.url: {error.__cause__ or error}") from error
     return store
 

@@ -7,6 +7,7 @@ import ssl
 import struct
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.conftest import deploy
+from tests.contract.test_operation import wait_until
 from tests.merchant import check_document, initiate_document, write_config
 from tests.postgresql import PASSWORD, PostgresqlServer, postgresql_server
 from tests.running import PROGRAMS
@@ -215,3 +217,32 @@ def test_a_token_that_was_revoked_on_one_node_counts_on_none(server: PostgresqlS
             assert [node.initiate(initiate_document(token)).code for node in nodes] == [0] * 3
             deployment.grpc.access_tokens.RevokeAccessToken(RevokeAccessTokenRequest(access_token=token))
             assert [node.initiate(initiate_document(token)).code for node in nodes] == [1101] * 3
+
+
+def test_a_database_that_is_away_is_told_in_time_and_found_again(server: PostgresqlServer, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        url = stack.enter_context(schema(server.url()))
+        deployment = deploy(stack, "one process", tmp_path, store=url)
+        client = deployment.http.client
+        document = initiate_document(deployment.http.request_access_token())
+        assert client.get("/readyz").status_code == 200
+        server.stop()
+        try:
+            begun = time.monotonic()
+            away = client.post("/sale/initiate-sale", json=document)
+            assert time.monotonic() - begun < 5
+            assert away.status_code == 503
+            assert away.json()["error"]["code"] == "4000"
+            assert int(away.headers["Retry-After"]) >= 1
+            assert PASSWORD not in away.text
+            assert deployment.grpc.initiate(document).code == 4000
+            assert client.get("/readyz").status_code == 503
+            assert client.get("/healthz").status_code == 200
+        finally:
+            server.start()
+        assert deployment.http.initiate(document).code == 0
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+        log = str(deployment.service.events())
+        assert "store unreachable" in log
+        assert "store reachable" in log
+        assert PASSWORD not in log
