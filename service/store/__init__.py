@@ -54,6 +54,8 @@ class Store(Protocol):
     Every method raises `service.errors.StoreUnavailable` when the store can't be read or written. One that changes a
     stored sale raises `SaleError` with ERROR_REASON_INVOICE_NOT_FOUND when that was purged since it was found. Every
     change of a sale, by whatever method, is kept as a `SaleChange` in the same step.
+
+    What `bind_check` and `find_idempotency_record` find is durable as well: repeated requests are acknowledged by it.
     """
 
     async def open_session(self, sale: Sale, record: IdempotencyRecord | None) -> IdempotencyRecord | None:

@@ -286,7 +286,7 @@ def run_failovers(
 
 
 def test_a_lost_primary_takes_nothing_along_that_was_acknowledged(tmp_path: Path) -> None:
-    figures = run_failovers(tmp_path, 3, seed=1, pauses=SHORT_PAUSES, sellers=[3, 4])
+    figures = run_failovers(tmp_path, 2, seed=1, pauses=SHORT_PAUSES, sellers=[3, 4])
     print(figures)
     assert figures.acknowledged > 50
 

@@ -175,7 +175,7 @@ class Database:
         self._writers = asyncio.Semaphore(max(1, connections - _KEPT_FOR_READS))
         self._running: set[asyncio.Task[Any]] = set()
         self._at_work: dict[Connection, float] = {}
-        self._watching = asyncio.create_task(self._watch())
+        self._watching: asyncio.Task[None] | None = None
         self._latest: tuple[int, int] | None = None
         """`history` of the server that took over last."""
         self._reachable = True
@@ -186,7 +186,8 @@ class Database:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while self._running:
                     await asyncio.wait(self._running)
-        self._watching.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
         for connection in [*self._at_work, *self._idle]:
             connection.terminate()
 
@@ -333,6 +334,8 @@ class Database:
 
     @asynccontextmanager
     async def _connection(self, deadline: float) -> AsyncIterator[Connection]:
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._watch())
         await _acquire(self._free, deadline)
         try:
             connection = await self._idle_or_new(deadline)
