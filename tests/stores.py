@@ -5,6 +5,7 @@ import itertools
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -53,7 +54,7 @@ def schema(url: str, *, migrated: bool = True) -> Iterator[str]:
 
 async def open_postgresql(url: str) -> PostgresqlStore:
     """Open the store in a database that is migrated."""
-    store = PostgresqlStore(Database(url))
+    store = PostgresqlStore(Database(url, statement_timeout=timedelta(seconds=20)))
     await store.open()
     return store
 

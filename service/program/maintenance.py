@@ -131,19 +131,21 @@ def export(
             )
             await export_sales(store, filter, format, target, progress.update)
 
-    _with_store(settings, run)
+    _with_store(settings, run, read_only=True)
 
 
 def _settings(config: Path | None, store: str | None) -> ServiceSettings:
     return load_settings(ServiceSettings, config, {"store": {"url": store}})
 
 
-def _with_store(settings: ServiceSettings, run: Callable[[Store], Awaitable[ResultT]]) -> ResultT:
+def _with_store(
+    settings: ServiceSettings, run: Callable[[Store], Awaitable[ResultT]], *, read_only: bool = False
+) -> ResultT:
     if settings.store.path is not None:
         require_file(settings.store.path)
 
     async def with_store() -> ResultT:
-        store = await open_store(settings.store)
+        store = await open_store(settings.store, read_only=read_only)
         try:
             return await run(store)
         finally:

@@ -1,10 +1,11 @@
 """The settings of `sale-service`."""
 
+import errno
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, Field, PrivateAttr, SecretStr, StringConstraints, model_validator
 
@@ -32,8 +33,25 @@ def _require_store_url(url: str) -> str:
         raise ValueError(
             "must be sqlite:///PATH, with one more slash where the path is absolute, or postgresql://USER@HOST/DATABASE"
         )
-    urlsplit(url)
+    if url.startswith(_POSTGRESQL_SCHEMES):
+        _require_sound(url)
     return url
+
+
+def _require_sound(url: str) -> None:
+    # What urllib says of a faulty one can have a piece of a password.
+    unsound = ValueError("is no URL; write what is special in a user or password as %XX, or use password_file")
+    try:
+        parts = urlsplit(url)
+        names = {name for name, _ in parse_qsl(parts.query, strict_parsing=bool(parts.query))}
+        for host in parts.netloc.rpartition("@")[2].split(","):
+            _ = urlsplit(f"//{host}").port
+    except ValueError:
+        raise unsound from None
+    if parts.fragment or "@" in parts.path + parts.query:
+        raise unsound
+    if names & {"host", "port"}:
+        raise ValueError("must have hosts and ports before the path, as in postgresql://sale@db1,db2:5433/sale")
 
 
 StoreUrl = Annotated[str, AfterValidator(_require_store_url)]
@@ -98,7 +116,10 @@ class StoreSettings(Section):
         """
         if self.password_file is None:
             return self.password.get_secret_value() if self.password else None
-        return self.password_file.read_text(encoding="utf-8").rstrip("\r\n")
+        try:
+            return self.password_file.read_text(encoding="utf-8").rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise OSError(errno.EILSEQ, "is not text") from None
 
 
 class AccessTokenSettings(Section):

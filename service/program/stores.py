@@ -22,12 +22,15 @@ _CONNECT_SECONDS = 10.0
 """How long a program that starts waits for the database."""
 
 
-async def open_store(settings: StoreSettings, *, statement_timeout: timedelta | None = None) -> Store:
+async def open_store(
+    settings: StoreSettings, *, statement_timeout: timedelta | None = None, read_only: bool = False
+) -> Store:
     """Open the store within the running event loop; make an SQLite file if there is none.
 
     Args:
         settings: which one.
-        statement_timeout: how long a statement on PostgreSQL may take; None for as long as it takes.
+        statement_timeout: how long a statement of a request may take on PostgreSQL; None where there are no requests.
+        read_only: whether nothing is going to be changed.
 
     Raises:
         ConfigurationError: it can't be opened.
@@ -38,7 +41,7 @@ async def open_store(settings: StoreSettings, *, statement_timeout: timedelta | 
     await (await connect(database)).close()  # a refusal to connect is told in the server's words
     store = PostgresqlStore(database)
     try:
-        await store.open()
+        await store.open(read_only=read_only)
     except (StoreUnavailable, SchemaMismatch) as error:
         await store.close()
         raise ConfigurationError(f"store.url: {error.__cause__ or error}") from error
@@ -117,6 +120,8 @@ async def connect(database: Database) -> Connection:
         return await database.connect(_CONNECT_SECONDS)
     except (*CONNECT_FAILURES, ClientConfigurationError) as error:
         raise ConfigurationError(f"store.url: {str(error) or type(error).__name__}") from error
+    except ValueError:  # its text can have a piece of the URL, and so of a password
+        raise ConfigurationError("store.url: can't be used; is a name or a parameter in it wrong?") from None
 
 
 def require_file(path: Path) -> None:

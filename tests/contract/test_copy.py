@@ -20,8 +20,11 @@ from connectingparty.sale.v1.card_service_pb2 import DeleteCardRequest, PutCardR
 from connectingparty.sale.v1.sale_service_pb2 import WatchSalesRequest
 
 from service.program.cli import main
+from service.store.postgresql.copying import CopyOvertaken, CopyTarget
+from service.store.postgresql.database import Connection
 from service.store.sqlite.file import open_writer
 from service.store.sqlite.tables import CARDS, SALES, STATUS_REPORTS
+from service.store.tables import Page
 from tests.conftest import Deployment, deploy
 from tests.contract.test_callback import checked, stored
 from tests.contract.test_cards import NUMBER, card_data, consumer_of
@@ -288,6 +291,11 @@ def test_a_copy_that_is_killed_is_finished_by_the_next_one(path: Path, target: s
     assert contents_of_target(target) == contents_of_source(path)
 
 
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
 def test_what_the_source_has_no_more_is_removed(path: Path, target: str) -> None:
     fill(path, *range(1005))
     in_source(path, "INSERT INTO access_tokens (hash, issue_time, expire_time) VALUES (x'00', 1, 2)")
@@ -355,6 +363,9 @@ def test_a_target_that_was_used_is_refused_and_one_that_is_not_equal_yet_is_not_
 
     in_target(target, "ALTER TABLE cards DROP CONSTRAINT cards_consumer_id_check")
     require_copied(path, target)
+    looked_at = CliRunner().invoke(main, ["export", *arguments_of_server[1:], "--until=2030-01-01"])
+    assert len(looked_at.stdout.splitlines()) == 3
+    require_copied(path, target)
     on_target(target)
     before = contents_of_target(target)
     fill(path, 7)
@@ -410,3 +421,25 @@ def test_hosts_and_password_are_those_of_the_settings_and_no_secret_is_told(path
     assert "violates check constraint" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert new_sale(1).nonce not in done.stderr
+
+
+@pytest.mark.anyio
+async def test_a_copy_that_another_one_has_overtaken_writes_no_more(target: str, anyio_backend: str) -> None:
+    connections = [await asyncpg.connect(target, connection_class=Connection) for _ in range(2)]
+    slow, quick = map(CopyTarget, connections)
+    assert await slow.begin()
+    assert await quick.begin()
+    await quick.end()
+    store = await open_postgresql(target)
+    await store.open_session(new_sale(), None)
+
+    surplus = await slow.compare("sales", Page([], ("",), None))
+    assert len(surplus.surplus) == 1
+    for work in (slow.write("sales", surplus), slow.note_ends(7), slow.end()):
+        with pytest.raises(CopyOvertaken):
+            await work
+    assert not await slow.begin()
+    assert await store.find_sale(new_sale().invoice_id) == new_sale()
+    await store.close()
+    for connection in connections:
+        await connection.close()

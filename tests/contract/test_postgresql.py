@@ -92,6 +92,22 @@ def test_a_database_that_can_not_be_reached_is_told_without_the_password(server:
     assert refusal("migrate", "--store=mysql://x").startswith("store.url: must be ")
 
 
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql://sale:secret℀@db/sale", "is no URL"),
+        ("postgresql://sale:sec/secret@db/sale", "is no URL"),
+        ("postgresql://sale:sec#secret@db/sale", "is no URL"),
+        ("postgresql://sale:sec?secret@db/sale", "is no URL"),
+        ("postgresql://sale:secret@db:x/sale", "is no URL"),
+        ("postgresql://sale:secret@a..b/sale", "can't be used"),
+        ("postgresql:///sale?host=db1,db2", "must have hosts and ports before the path"),
+    ],
+)
+def test_a_url_that_makes_no_sense_is_told_without_a_piece_of_it(url: str, told: str) -> None:
+    assert told in refusal("migrate", f"--store={url}")
+
+
 def test_the_password_comes_from_a_file_or_the_environment(server: PostgresqlServer, tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text(f"{PASSWORD}\n")

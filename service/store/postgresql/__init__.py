@@ -4,16 +4,17 @@ Nothing is kept in a process that another one would miss. Reads and writes go to
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from service.errors import StoreUnavailable
 from service.store.postgresql import access_tokens, cards, changes, idempotency_records, reports, sales
 from service.store.postgresql.batches import Batches
-from service.store.postgresql.database import Connection, Database
+from service.store.postgresql.database import Connection, Database, commit_something, within_patience
 from service.store.postgresql.news import News
 from service.store.postgresql.sales import NewCheck, NewSession
-from service.store.postgresql.schema import begin_use
+from service.store.postgresql.schema import begin_use, require_current
 from service.store.records import (
     IdempotencyRecord,
     PurgeStep,
@@ -41,29 +42,46 @@ class PostgresqlStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._news = News(database)
+        self._orderings = Batches(self._order_changes, max_running=1)
+        self._confirmations = Batches(self._confirm, max_running=1)
+        self._confirmed_position = 0
+        self._news = News(database, self._order_all_changes)
         self._sessions = Batches(self._open_sessions)
         self._checks = Batches(self._bind_checks)
         self._sought_sales = Batches(self._find_sales)
         self._sought_tokens = Batches(self._find_access_tokens)
         self._sought_changes = Batches(self._find_changes)
+        self._all_batches: Sequence[Batches[Any, Any]] = (
+            self._sessions,
+            self._checks,
+            self._sought_sales,
+            self._sought_tokens,
+            self._sought_changes,
+            self._orderings,
+            self._confirmations,
+        )
 
-    async def open(self) -> None:
+    async def open(self, *, read_only: bool = False) -> None:
         """Make sure that the store can be used.
+
+        Args:
+            read_only: whether nothing is going to be changed; otherwise no copy is made into the database any more.
 
         Raises:
             StoreUnavailable: the database can't be reached.
             SchemaMismatch: its schema is not the one that this program works with, or a copy into it is not finished.
         """
-        await self._database.write(begin_use)
+        if read_only:
+            await self._database.read(require_current)
+        else:
+            await self._database.write(begin_use)
 
     async def open_session(self, sale: Sale, record: IdempotencyRecord | None) -> IdempotencyRecord | None:
         """See `service.store.Store`."""
         session = NewSession(sale, record)
-        if await self._sessions.submit(session):
-            earlier = None
-        else:
-            earlier = await self._write(sales.open_session, session)
+        async with within_patience():
+            is_open = await self._sessions.submit(session)
+            earlier = None if is_open else await self._write(sales.open_session, session)
         self._news.tell()
         return earlier
 
@@ -94,9 +112,10 @@ class PostgresqlStore:
     async def bind_check(self, invoice_id: str, session_token: str, client_card_id: str | None, now: datetime) -> Sale:
         """See `service.store.Store`."""
         check = NewCheck(invoice_id, session_token, client_card_id, now)
-        sale = await self._checks.submit(check)
-        if sale is None:
-            sale = await self._write(sales.bind_check, check)
+        async with within_patience():
+            sale = await self._checks.submit(check)
+            if sale is None:
+                sale = await self._write(sales.bind_check, check)
         self._news.tell()
         return sale
 
@@ -115,12 +134,14 @@ class PostgresqlStore:
 
     async def list_changes(self, after: int, limit: int, *, skip_purged: bool = False) -> Sequence[SaleChange]:
         """See `service.store.Store`."""
-        found = await self._sought_changes.submit((after, limit))
-        if len(found.changes) < limit and found.has_unordered:
-            await self._write(changes.order_changes)
+        async with within_patience():
             found = await self._sought_changes.submit((after, limit))
-        if not skip_purged:
-            require_complete(after, [change.position for change in found.changes], found.purged, found.last)
+            if len(found.changes) < limit and found.has_unordered:
+                await self._orderings.submit(None)
+                found = await self._sought_changes.submit((after, limit))
+            if not skip_purged:
+                require_complete(after, [change.position for change in found.changes], found.purged, found.last)
+            await self._require_durable(found)
         return found.changes
 
     async def position_before(self, moment: datetime) -> int:
@@ -215,9 +236,11 @@ class PostgresqlStore:
 
     async def close(self) -> None:
         """See `service.store.Store`."""
-        for batches in (self._sessions, self._checks, self._sought_sales, self._sought_tokens, self._sought_changes):
-            await batches.close()
         await self._news.close()
+        with suppress(StoreUnavailable):
+            async with within_patience():
+                for batches in self._all_batches:
+                    await batches.close()
         await self._database.close()
 
     async def _open_sessions(self, sessions: Sequence[NewSession]) -> Sequence[bool]:
@@ -239,9 +262,27 @@ class PostgresqlStore:
         found = {each: await self._read(changes.find_changes, *each) for each in dict.fromkeys(wanted)}
         return [found[each] for each in wanted]
 
+    async def _order_changes(self, asked: Sequence[None]) -> Sequence[None]:
+        # Whoever asks for it while it runs asks for changes that it may not see.
+        await self._write(changes.order_changes)
+        return asked
+
     async def _order_all_changes(self) -> None:
         while await self._read(changes.has_unordered):
-            await self._write(changes.order_changes)
+            await self._orderings.submit(None)
+
+    async def _require_durable(self, found: changes.FoundChanges) -> None:
+        # After a crash, or a wait that was cancelled, a server shows changes that its standby has not. If that took
+        # over, it would give their positions to others.
+        if found.last < self._confirmed_position:
+            self._confirmed_position = 0
+        if found.changes and found.changes[-1].position > self._confirmed_position:
+            await self._confirmations.submit(None)
+            self._confirmed_position = max(self._confirmed_position, found.changes[-1].position)
+
+    async def _confirm(self, asked: Sequence[None]) -> Sequence[None]:
+        await self._write(commit_something)
+        return asked
 
     async def _read(self, statement: Statement[P, ResultT], *arguments: P.args, **named: P.kwargs) -> ResultT:
         return await self._database.read(lambda connection: statement(connection, *arguments, **named))

@@ -17,6 +17,10 @@ _REVOKE_OF_CONSUMER = (
     "UPDATE access_tokens SET revoke_time = $2 WHERE consumer_id = $1 AND revoke_time IS NULL AND expire_time > $2"
     " RETURNING 1"
 )
+# Where there was nothing to do, it may have been done on this server only: a lock is written to the log, and its commit
+# waits for the standby.
+_LOCK_TOKEN = "SELECT 1 FROM access_tokens WHERE hash = $1 FOR UPDATE"
+_LOCK_OF_CONSUMER = "SELECT 1 FROM access_tokens WHERE consumer_id = $1 FOR UPDATE"
 _PURGE = (
     "DELETE FROM access_tokens WHERE hash = ANY (ARRAY"
     " (SELECT hash FROM access_tokens WHERE expire_time <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)) RETURNING 1"
@@ -37,12 +41,16 @@ async def find_access_tokens(connection: Connection, hashes: Sequence[bytes]) ->
 
 async def revoke_access_token(connection: Connection, hash: bytes, now: datetime) -> None:
     """See `service.store.Store`."""
-    await connection.execute(_REVOKE_TOKEN, hash, now)
+    if await connection.execute(_REVOKE_TOKEN, hash, now) == "UPDATE 0":
+        await connection.execute(_LOCK_TOKEN, hash)
 
 
 async def revoke_consumer_tokens(connection: Connection, consumer_id: str, now: datetime) -> int:
     """See `service.store.Store`."""
-    return len(await connection.fetch(_REVOKE_OF_CONSUMER, consumer_id, now))
+    count = len(await connection.fetch(_REVOKE_OF_CONSUMER, consumer_id, now))
+    if count == 0:
+        await connection.execute(_LOCK_OF_CONSUMER, consumer_id)
+    return count
 
 
 async def purge_access_tokens(connection: Connection, now: datetime, limit: int) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from service.errors import StoreUnavailable
-from service.store.postgresql.database import PATIENCE_SECONDS
+from service.store.postgresql.database import within_patience
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -63,11 +63,8 @@ class Batches(Generic[ItemT, ResultT]):
             task = asyncio.create_task(self._run_queued())
             self._running.add(task)
             task.add_done_callback(self._running.discard)
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                return await queued.future
-        except TimeoutError:
-            raise StoreUnavailable from None
+        async with within_patience():
+            return await queued.future
 
     async def close(self) -> None:
         """Return once everything that was submitted has run."""

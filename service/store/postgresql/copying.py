@@ -28,7 +28,8 @@ _REPLACE = {name: _replace(table) for name, table in COPIED.items()}
 # The tables grow while the statements are used: a plan that was made for empty ones would read them whole each time.
 _PLAN_EACH_TIME = "SET plan_cache_mode = force_custom_plan"
 _BEGIN = "UPDATE store_use SET use = 'COPYING' WHERE use <> 'SERVING' RETURNING 1"
-_END = "UPDATE store_use SET use = 'COPIED'"
+_END = "UPDATE store_use SET use = 'COPIED' WHERE use = 'COPYING' RETURNING 1"
+_STILL_COPYING = "SELECT 1 FROM store_use WHERE use = 'COPYING' FOR SHARE"
 _SELECT_PURGED = "SELECT purged_position FROM change_order"
 _NOTE_ENDS = (
     "UPDATE change_order SET purged_position = $1, last_position = greatest($1, coalesce(last.position, 0)),"
@@ -48,6 +49,10 @@ class Difference(NamedTuple):
     """Keys of rows that the source has not, or not any more."""
 
 
+class CopyOvertaken(Exception):
+    """Another copy into the database has ended since this one began; nothing more was written."""
+
+
 class CopyTarget:
     """A database that is copied to.
 
@@ -64,8 +69,13 @@ class CopyTarget:
         return await self._connection.fetchval(_BEGIN) is not None
 
     async def end(self) -> None:
-        """Let servers use the database: it is equal to the source."""
-        await self._connection.execute(_END)
+        """Let servers use the database: it is equal to the source.
+
+        Raises:
+            CopyOvertaken: they may already.
+        """
+        if await self._connection.fetchval(_END) is None:
+            raise CopyOvertaken
 
     async def compare(self, name: str, page: Page) -> Difference:
         """Tell what of a page of a table, one of `COPIED`, is not stored as it is."""
@@ -83,10 +93,15 @@ class CopyTarget:
         )
 
     async def write(self, name: str, difference: Difference) -> None:
-        """Make a page of a table, one of `COPIED`, as the source has it."""
+        """Make a page of a table, one of `COPIED`, as the source has it.
+
+        Raises:
+            CopyOvertaken: servers may use the database since another copy has ended.
+        """
         if not any(difference):
             return
         async with self._connection.transaction():
+            await self._require_copying()
             # What is too much and what differs first: a card that was deleted makes room for the same one, saved again.
             await self._connection.executemany(_DELETE[name], difference.surplus)
             await self._connection.executemany(_REPLACE[name], difference.different)
@@ -96,7 +111,14 @@ class CopyTarget:
 
     async def note_ends(self, purged_position: int) -> None:
         """Let the order of the changes go on where the copied ones end; up to this position they were purged."""
-        await self._connection.execute(_NOTE_ENDS, purged_position)
+        async with self._connection.transaction():
+            await self._require_copying()
+            await self._connection.execute(_NOTE_ENDS, purged_position)
+
+    async def _require_copying(self) -> None:
+        # Held until the transaction ends: no server begins meanwhile.
+        if await self._connection.fetchval(_STILL_COPYING) is None:
+            raise CopyOvertaken
 
     async def purged_position(self) -> int:
         """Return the position up to which changes were purged."""

@@ -10,8 +10,9 @@ import asyncio
 import random
 import socket
 import time
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -75,7 +76,7 @@ CONNECT_FAILURES = (
     TargetServerAttributeNotMatched,
 )
 """What is raised when no server can be connected to."""
-_COMMIT_SOMETHING = "SELECT version FROM schema_migrations WHERE version = 1 FOR UPDATE"
+_COMMIT_SOMETHING = "SELECT 1 FROM store_use FOR UPDATE"
 """Changes nothing, but is written to the log, so that its commit waits for the standby."""
 _SELECT_HISTORY = (
     "SELECT system_identifier, CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_walfile_name(pg_current_wal_lsn()) END"
@@ -83,8 +84,8 @@ _SELECT_HISTORY = (
 )
 _TIMELINE_DIGITS = 8
 """With so many hexadecimal digits the name of a server's log begins: the number of promotions in its history."""
-_COMMITTED_HERE_ONLY = ("01000", "57P01")
-"""SQLSTATE of the warnings with which a server gives up waiting for its synchronous standby; it tells of a success."""
+_WAIT_FOR_STANDBY = "SyncRepWaitForLSN"
+"""Where in the server the warning is from with which it gives up waiting for its standby; it tells of a success."""
 
 
 if TYPE_CHECKING:
@@ -98,8 +99,8 @@ class Connection(_AnyConnection):
 
     def __init__(self, protocol: Any, transport: Any, *arguments: Any) -> None:
         super().__init__(protocol, transport, *arguments)
-        self.warnings: list[asyncpg.PostgresLogMessage] = []
-        """What the server has warned of since work on it began."""
+        self.has_not_waited = False
+        """Whether the server has given up waiting for its standby since work on it began."""
         self.add_log_listener(self._on_warning)
         self.peer = transport.get_extra_info("peername")
         """The address of the other end."""
@@ -119,7 +120,8 @@ class Connection(_AnyConnection):
                 connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
     def _on_warning(self, _: Any, warning: asyncpg.PostgresLogMessage) -> None:
-        self.warnings.append(warning)
+        if getattr(warning, "server_source_function", None) == _WAIT_FOR_STANDBY:
+            self.has_not_waited = True
 
     async def read_history(self) -> None:
         """Set `history`, if the server tells it: not every service that is called PostgreSQL does."""
@@ -134,6 +136,31 @@ class Connection(_AnyConnection):
         (cluster, promotion), (other_cluster, later) = self.history, history
         return cluster == other_cluster and promotion < later
 
+    def is_elsewhere(self, current: "Connection") -> bool:
+        """Tell whether the server is not the one that takes writes now."""
+        if self.history is None or current.history is None:
+            return bool(self.peer != current.peer)
+        return self.is_superseded_by(current.history)
+
+
+@asynccontextmanager
+async def within_patience() -> AsyncIterator[None]:
+    """Give up what takes too long.
+
+    Raises:
+        StoreUnavailable: it did.
+    """
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            yield
+    except TimeoutError:
+        raise StoreUnavailable from None
+
+
+async def commit_something(connection: Connection) -> None:
+    """Commit what changes nothing: everything that is visible before is durable after it."""
+    await connection.execute(_COMMIT_SOMETHING)
+
 
 class Database:
     """A PostgreSQL database, on whichever of its hosts takes writes.
@@ -142,8 +169,8 @@ class Database:
         url: as libpq knows it; several hosts are separated by commas.
         password: returns the password at the time of connecting; None leaves it to the URL and to libpq's other ways.
         connections: how many at most.
-        statement_timeout: how long a statement may take; None for as long as it takes. It does not end a commit that
-            waits for a standby.
+        statement_timeout: how long a statement of a request may take; None where there are no requests, and what is
+            read takes as long as it takes. It does not end a commit that waits for a standby.
     """
 
     def __init__(
@@ -159,14 +186,13 @@ class Database:
         self._options: dict[str, Any] = {}
         if "target_session_attrs" not in parse_qs(urlsplit(url).query):
             self._options["target_session_attrs"] = "read-write"
-        self._server_settings = {
-            "application_name": "sale-service",
-            "default_transaction_isolation": "read committed",
-            "idle_in_transaction_session_timeout": str(_IDLE_IN_TRANSACTION_MS),
-            "statement_timeout": str(
-                0 if statement_timeout is None else statement_timeout // timedelta(milliseconds=1)
-            ),
-        }
+        self._is_for_requests = statement_timeout is not None
+        milliseconds = 0 if statement_timeout is None else statement_timeout // timedelta(milliseconds=1)
+        # Not when it connects: a pooler would refuse them there.
+        self._session = (
+            f"SET default_transaction_isolation = 'read committed'; SET statement_timeout = {milliseconds};"
+            f" SET idle_in_transaction_session_timeout = {_IDLE_IN_TRANSACTION_MS}"
+        )
         # Not asyncpg's pool: it resets a connection after each use, in a round trip of its own, and takes one that is
         # lost from whoever has to find out what was lost with it.
         self._idle: list[Connection] = []
@@ -175,6 +201,7 @@ class Database:
         self._writers = asyncio.Semaphore(max(1, connections - _KEPT_FOR_READS))
         self._running: set[asyncio.Task[Any]] = set()
         self._at_work: dict[Connection, float] = {}
+        self._made: weakref.WeakSet[Connection] = weakref.WeakSet()
         self._watching: asyncio.Task[None] | None = None
         self._latest: tuple[int, int] | None = None
         """`history` of the server that took over last."""
@@ -197,7 +224,8 @@ class Database:
         Raises:
             StoreUnavailable: the database can't be read.
         """
-        return await self._to_its_end(self._repeat(work, is_write=False, repeatable=True))
+        async with within_patience() if self._is_for_requests else nullcontext():
+            return await self._to_its_end(self._repeat(work, is_write=False, repeatable=True))
 
     async def write(self, work: Work[ResultT], *, repeatable: bool = True) -> ResultT:
         """Do what is durable when this returns.
@@ -212,11 +240,8 @@ class Database:
         Raises:
             StoreUnavailable: it was not made durable, or nobody knows.
         """
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                return await self._to_its_end(self._write(work, repeatable=repeatable))
-        except TimeoutError:
-            raise StoreUnavailable from None
+        async with within_patience():
+            return await self._to_its_end(self._write(work, repeatable=repeatable))
 
     async def connect(self, seconds: float = _CONNECT_SECONDS) -> Connection:
         """Return a connection that is nobody else's; whoever asked for it closes it.
@@ -238,6 +263,7 @@ class Database:
                 except CONNECT_FAILURES as error:
                     errors.append(error)
                 else:
+                    self._made.add(winner)
                     return winner
         finally:
             for task in attempts:
@@ -251,11 +277,12 @@ class Database:
             timeout=seconds,
             password=self._password(),
             connection_class=Connection,
-            server_settings=self._server_settings,
+            server_settings={"application_name": "sale-service"},
             **self._options,
         )
         try:
             async with asyncio.timeout(seconds):
+                await connection.execute(self._session)
                 await connection.read_history()
             self._require_latest(connection)
         except BaseException:
@@ -311,7 +338,7 @@ class Database:
             try:
                 result = await work(connection)
                 if in_doubt:
-                    await connection.execute(_COMMIT_SOMETHING)
+                    await commit_something(connection)
             except asyncpg.DataError:
                 raise
             except Exception as error:
@@ -327,8 +354,8 @@ class Database:
                     _log.warning("store refuses", fault=_first_line(error), sqlstate=error.sqlstate)
                     raise StoreUnavailable from error
                 raise
-            if any(warning.sqlstate in _COMMITTED_HERE_ONLY for warning in connection.warnings):
-                _log.warning("store committed without its standby", fault=str(connection.warnings[0]))
+            if connection.has_not_waited:
+                _log.warning("store committed without its standby")
                 raise _InDoubt
             return result
 
@@ -340,7 +367,7 @@ class Database:
         try:
             connection = await self._idle_or_new(deadline)
             self._at_work[connection] = time.monotonic()
-            connection.warnings.clear()
+            connection.has_not_waited = False
             try:
                 yield connection
             except asyncio.CancelledError:
@@ -403,22 +430,19 @@ class Database:
                     current = await self.connect()
                 except CONNECT_FAILURES:
                     continue
+                except Exception as error:
+                    _log.error("store not looked for", exc_info=error)  # once more is better than never again
+                    continue
                 self._leave_all_but(current)
                 current.terminate()
 
     def _leave_all_but(self, current: Connection) -> None:
-        self._leave(lambda other: other.peer != current.peer)
+        self._leave(lambda other: other.is_elsewhere(current))
 
     def _leave(self, is_left: Callable[[Connection], bool]) -> None:
-        left_behind = [connection for connection in self._at_work if is_left(connection)]
+        left_behind = [connection for connection in self._made if not connection.is_closed() and is_left(connection)]
         if left_behind:
             _log.warning("store has moved", connections=len(left_behind))
-        idle, self._idle = self._idle, []
-        for connection in idle:
-            if left_behind or is_left(connection):
-                connection.terminate()
-            else:
-                self._idle.append(connection)
         for connection in left_behind:
             connection.terminate()
 

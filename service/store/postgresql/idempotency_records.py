@@ -17,10 +17,11 @@ _SELECT = (
     " AND EXISTS (SELECT FROM sales WHERE sales.invoice_id = idempotency_records.invoice_id)"
 )
 _LOCK = "SELECT 1 FROM idempotency_records WHERE access_token_hash = $1 AND idempotency_key = $2 FOR UPDATE"
-# Of a token, all that have expired go together.
+# With the limit in its words the plan is made for few rows.
 _PURGE = (
-    "DELETE FROM idempotency_records WHERE expire_time <= $1 AND access_token_hash = ANY (ARRAY"
-    " (SELECT access_token_hash FROM idempotency_records WHERE expire_time <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED))"
+    "WITH expired AS (SELECT access_token_hash, idempotency_key FROM idempotency_records WHERE expire_time <= $1"
+    " LIMIT {limit} FOR UPDATE SKIP LOCKED) DELETE FROM idempotency_records AS record USING expired"
+    " WHERE record.access_token_hash = expired.access_token_hash AND record.idempotency_key = expired.idempotency_key"
     " RETURNING 1"
 )
 
@@ -57,4 +58,4 @@ async def confirm_record(connection: Connection, access_token_hash: bytes, idemp
 
 async def purge_records(connection: Connection, now: datetime, limit: int) -> int:
     """See `service.store.Store.purge_idempotency_records`."""
-    return len(await connection.fetch(_PURGE, now, limit))
+    return len(await connection.fetch(_PURGE.format(limit=int(limit)), now))

@@ -6,13 +6,13 @@ connection was lost, a pooler stands between) looks again by itself.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import asyncpg
 import structlog
 
 from service.errors import StoreUnavailable
-from service.store.postgresql.changes import has_unordered, order_changes
 from service.store.postgresql.database import CONNECT_FAILURES, Connection, Database
 
 _CHANNEL = "sale_changes"
@@ -30,10 +30,12 @@ class News:
 
     Args:
         database: where they have.
+        order_changes: gives positions to all changes that have none.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, order_changes: Callable[[], Awaitable[None]]) -> None:
         self._database = database
+        self._order_changes = order_changes
         self._changed = asyncio.Event()
         self._told = asyncio.Event()
         self._telling: asyncio.Task[None] | None = None
@@ -70,11 +72,12 @@ class News:
             await asyncio.sleep(_GATHER_SECONDS)
             self._changed.clear()
             try:
-                while await self._database.read(has_unordered):
-                    await self._database.write(order_changes)
+                await self._order_changes()
                 await self._database.read(_notify)
             except StoreUnavailable as error:
                 _log.warning("changes not told", fault=str(error))  # readers find them when they look by themselves
+            except Exception as error:
+                _log.error("changes not told", exc_info=error)
             self._wake()
 
     async def _listen(self) -> None:
@@ -82,7 +85,11 @@ class News:
             try:
                 connection = await self._database.connect()
             except CONNECT_FAILURES:
-                await asyncio.sleep(_RECONNECT_SECONDS)  # the pool tells about the outage
+                await asyncio.sleep(_RECONNECT_SECONDS)  # who asks for data tells about the outage
+                continue
+            except Exception as error:
+                _log.error("changes not listened to", exc_info=error)
+                await asyncio.sleep(_RECONNECT_SECONDS)
                 continue
             ended = asyncio.Event()
             connection.add_termination_listener(lambda _, ended=ended: ended.set())

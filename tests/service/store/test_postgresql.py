@@ -7,14 +7,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import asyncpg
 import pytest
 
 from service.errors import StoreUnavailable
 from service.sale_states import SaleState
-from service.store import IdempotencyRecord, Sale, SaleChange, Store
-from service.store.postgresql import PostgresqlStore, batches, database
+from service.store import IdempotencyRecord, Sale, SaleChange, Store, StoredAccessToken
+from service.store.postgresql import PostgresqlStore, database
 from service.store.postgresql.database import Connection, Database
 from service.store.postgresql.sales import NewSession, open_new_sessions
 from tests.postgresql import PostgresqlServer, postgresql_server
@@ -252,58 +253,137 @@ async def read_only_from_now_on(server: PostgresqlServer) -> AsyncIterator[None]
     await asyncio.sleep(0.2)
 
 
-@pytest.mark.parametrize("end", ["pg_cancel_backend", "pg_terminate_backend"])
-async def test_a_commit_without_its_standby_is_not_acknowledged_before_another_one_was(
-    store: Store, server: PostgresqlServer, end: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in (database, batches):
-        monkeypatch.setattr(module, "PATIENCE_SECONDS", 30)
-    sale = new_sale()
-    await store.open_session(new_sale(1), None)
+@asynccontextmanager
+async def away_from_its_standby(server: PostgresqlServer) -> AsyncIterator[None]:
+    """Let commits wait for a standby that is not there."""
     await administer(server, "ALTER SYSTEM SET synchronous_standby_names = 'ghost'")
     await administer(server, "SELECT pg_reload_conf()")
     await administer(server, "CHECKPOINT")
     try:
+        yield
+    finally:
+        await administer(server, "ALTER SYSTEM RESET synchronous_standby_names")
+        await administer(server, "SELECT pg_reload_conf()")
+
+
+async def give_up_waiting(server: PostgresqlServer, how: str = "pg_cancel_backend") -> bool:
+    """End the wait of all commits: what they wrote is on this server, and nowhere else. Tell whether there were any."""
+    return bool(await administer(server, f"SELECT {how}(pid) {OUR_BACKENDS} AND wait_event = 'SyncRep'"))
+
+
+@pytest.mark.parametrize("how", ["pg_cancel_backend", "pg_terminate_backend"])
+async def test_a_commit_without_its_standby_is_not_acknowledged_before_another_one_was(
+    store: Store, server: PostgresqlServer, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "PATIENCE_SECONDS", 30)
+    sale = new_sale()
+    await store.open_session(new_sale(1), None)
+    async with away_from_its_standby(server):
         opening = asyncio.create_task(store.open_session(sale, record_of(sale)))
 
         async def is_visible() -> bool:
-            # Whoever waits is told to give up: the row is on this server, and nowhere else.
-            await administer(server, f"SELECT {end}(pid) {OUR_BACKENDS} AND wait_event = 'SyncRep'")
+            await give_up_waiting(server, how)
             return await store.find_sale(sale.invoice_id) is not None
 
         await until(is_visible)
         await asyncio.sleep(0.5)
         assert not opening.done()
-    finally:
-        await administer(server, "ALTER SYSTEM RESET synchronous_standby_names")
-        await administer(server, "SELECT pg_reload_conf()")
     assert await opening is None
     assert await store.find_sale(sale.invoice_id) == sale
     assert await store.find_idempotency_record(sale.access_token_hash, "order-1", NOW) == record_of(sale)
 
 
+async def test_what_is_on_one_server_only_is_neither_told_to_readers_nor_taken_for_done(
+    store: Store, server: PostgresqlServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "PATIENCE_SECONDS", 30)
+    sale, token = new_sale(), StoredAccessToken(b"t" * 32, NOW, NOW + timedelta(days=1), consumer_id="anna")
+    await store.add_access_token(token)
+    async with away_from_its_standby(server):
+        begun: list[asyncio.Task[Any]] = [
+            asyncio.create_task(store.open_session(sale, None)),
+            asyncio.create_task(store.revoke_access_token(token.hash, NOW)),
+        ]
+
+        async def are_visible() -> bool:
+            await give_up_waiting(server)
+            revoked = await store.find_access_token(token.hash)
+            return bool(await store.find_sale(sale.invoice_id) and revoked and revoked.revoke_time)
+
+        await until(are_visible)
+        begun += [
+            asyncio.create_task(store.list_changes(0, 10)),
+            asyncio.create_task(store.revoke_access_token(token.hash, LATER)),
+            asyncio.create_task(store.revoke_consumer_tokens("anna", LATER)),
+        ]
+        await asyncio.sleep(0.5)
+        assert not any(task.done() for task in begun)
+    *_, changes, _, count = await asyncio.gather(*begun)
+    assert [change.sale for change in changes] == [sale]
+    assert count == 0
+
+
+async def test_a_warning_of_another_kind_keeps_nothing_from_being_acknowledged(store: Store, url: str) -> None:
+    async with connected(url) as connection:
+        await connection.execute("""
+            CREATE FUNCTION warn() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                RAISE WARNING 'database must be vacuumed';
+                RETURN new;
+            END $$;
+            CREATE TRIGGER warn BEFORE INSERT ON sales FOR EACH ROW EXECUTE FUNCTION warn();
+        """)
+
+    assert await asyncio.wait_for(store.open_session(new_sale(), None), 2) is None
+
+
 async def test_what_can_not_be_found_out_is_not_done_twice(store: Store, server: PostgresqlServer) -> None:
     sale = new_sale(random_sum_centis=5)
     await store.open_session(sale, None)
-    await administer(server, "ALTER SYSTEM SET synchronous_standby_names = 'ghost'")
-    await administer(server, "SELECT pg_reload_conf()")
-    await administer(server, "CHECKPOINT")
-    try:
+    async with away_from_its_standby(server):
         counting = asyncio.create_task(store.count_random_sum_answer(sale.invoice_id, failed=True))
-
-        async def waits() -> bool:
-            ended = await administer(
-                server, f"SELECT pg_terminate_backend(pid) {OUR_BACKENDS} AND wait_event = 'SyncRep'"
-            )
-            return bool(ended)
-
-        await until(waits)
+        await until(lambda: give_up_waiting(server, "pg_terminate_backend"))
         with pytest.raises(StoreUnavailable):
             await counting
-    finally:
-        await administer(server, "ALTER SYSTEM RESET synchronous_standby_names")
-        await administer(server, "SELECT pg_reload_conf()")
     assert await store.count_random_sum_answer(sale.invoice_id, failed=False) == 1
+
+
+async def test_a_server_that_hangs_keeps_nobody_waiting(
+    url: str, server: PostgresqlServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "PATIENCE_SECONDS", 0.5)
+    store = await open_postgresql(url)
+    await store.open_session(new_sale(), None)
+    server.pause()
+    try:
+        calls = [
+            store.find_card("anna", "x"),
+            store.find_sale("x"),
+            store.open_session(new_sale(1), None),
+            store.list_changes(0, 10),
+        ]
+        results = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 5)
+        assert {type(result) for result in results} == {StoreUnavailable}
+        await asyncio.wait_for(store.close(), 5)
+    finally:
+        server.resume()
+
+
+async def test_changes_are_told_again_after_an_error_that_nobody_foresaw(store: Store, url: str) -> None:
+    other = await open_postgresql(url)
+    async with connected(url) as connection:
+        await connection.execute("ALTER TABLE change_order RENAME TO lost")
+        await store.open_session(new_sale(1), None)
+        await asyncio.sleep(0.2)
+        await connection.execute("ALTER TABLE lost RENAME TO change_order")
+    await other.wait_for_change()
+    waiting = asyncio.create_task(other.wait_for_change())
+    begun = time.monotonic()
+    await asyncio.sleep(0.1)
+    await store.open_session(new_sale(2), None)
+    await waiting
+    assert time.monotonic() - begun < 0.7
+    assert len(await other.list_changes(0, 10)) == 2
+    await other.close()
 
 
 async def test_a_write_goes_on_when_whoever_asked_is_gone(store: Store, url: str) -> None:

@@ -703,6 +703,14 @@ async def test_expired_tokens_and_records_are_purged_in_batches(store: Store) ->
     assert await store.find_idempotency_record(b"\4" * 32, "order-1", NOW)
 
 
+async def test_the_expired_records_of_one_token_are_purged_in_batches_too(store: Store) -> None:
+    for number in range(5):
+        sale = new_sale(number)
+        await store.open_session(sale, replace(record_of(sale), idempotency_key=str(number), expire_time=NOW))
+
+    assert [await store.purge_idempotency_records(NOW, 3) for _ in range(3)] == [3, 2, 0]
+
+
 async def test_final_sales_are_purged_with_all_that_is_theirs_but_their_cards(store: Store) -> None:
     final, later, open_ = [new_sale(number) for number in range(4)], new_sale(5), new_sale(6)
     for sale in (*final, later, open_):
