@@ -55,7 +55,11 @@ def schema(url: str, *, migrated: bool = True) -> Iterator[str]:
 async def open_postgresql(url: str) -> PostgresqlStore:
     """Open the store in a database that is migrated."""
     store = PostgresqlStore(Database(url, statement_timeout=timedelta(seconds=20)))
-    await store.open()
+    try:
+        await store.open()
+    except RuntimeError:
+        await store.close()
+        raise
     return store
 
 

@@ -11,7 +11,7 @@ from gateway.program.settings import ConfigurationError
 from service.errors import StoreUnavailable
 from service.program.settings import StoreSettings
 from service.store import Store
-from service.store.migrations import SchemaMismatch, refuse_newer
+from service.store.migrations import refuse_newer
 from service.store.postgresql import PostgresqlStore
 from service.store.postgresql.database import CONNECT_FAILURES, Connection, Database
 from service.store.postgresql.schema import migrate, versions
@@ -42,7 +42,7 @@ async def open_store(
     store = PostgresqlStore(database)
     try:
         await store.open(read_only=read_only)
-    except (StoreUnavailable, SchemaMismatch) as error:
+    except (StoreUnavailable, RuntimeError) as error:
         await store.close()
         raise ConfigurationError(f"store.url: {error.__cause__ or error}") from error
     return store

@@ -70,6 +70,7 @@ class PostgresqlStore:
         Raises:
             StoreUnavailable: the database can't be reached.
             SchemaMismatch: its schema is not the one that this program works with, or a copy into it is not finished.
+            RuntimeError: the server would acknowledge what it can lose.
         """
         if read_only:
             await self._database.read(require_current)

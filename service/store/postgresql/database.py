@@ -191,7 +191,7 @@ class Database:
         # Not when it connects: a pooler would refuse them there.
         self._session = (
             f"SET default_transaction_isolation = 'read committed'; SET statement_timeout = {milliseconds};"
-            f" SET idle_in_transaction_session_timeout = {_IDLE_IN_TRANSACTION_MS}"
+            f" SET idle_in_transaction_session_timeout = {_IDLE_IN_TRANSACTION_MS}; SET client_min_messages = warning"
         )
         # Not asyncpg's pool: it resets a connection after each use, in a round trip of its own, and takes one that is
         # lost from whoever has to find out what was lost with it.

@@ -64,8 +64,11 @@ async def begin_use(connection: Connection) -> None:
 
     Raises:
         SchemaMismatch: the schema is not current, or a copy into it is not finished.
+        RuntimeError: the server would acknowledge what it can lose.
     """
     await require_current(connection)
+    if await connection.fetchval("SHOW synchronous_commit") == "off":
+        raise RuntimeError("synchronous_commit is off: what was acknowledged could be lost; set it to on")
     await connection.execute("UPDATE store_use SET use = 'SERVING' WHERE use IN ('NEW', 'COPIED')")
     if await connection.fetchval("SELECT use FROM store_use") != "SERVING":
         raise SchemaMismatch("a copy into the database is not finished: run sale-service copy again")

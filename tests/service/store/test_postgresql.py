@@ -336,6 +336,15 @@ async def test_a_warning_of_another_kind_keeps_nothing_from_being_acknowledged(s
     assert await asyncio.wait_for(store.open_session(new_sale(), None), 2) is None
 
 
+async def test_a_server_that_would_not_wait_or_not_warn_is_not_taken_as_it_is(url: str) -> None:
+    with pytest.raises(RuntimeError, match="synchronous_commit is off"):
+        await open_postgresql(f"{url}&synchronous_commit=off")
+
+    quiet = Database(f"{url}&client_min_messages=error")
+    assert await quiet.read(lambda connection: connection.fetchval("SHOW client_min_messages")) == "warning"
+    await quiet.close()
+
+
 async def test_what_can_not_be_found_out_is_not_done_twice(store: Store, server: PostgresqlServer) -> None:
     sale = new_sale(random_sum_centis=5)
     await store.open_session(sale, None)
