@@ -23,7 +23,6 @@ from service.program.settings import ServiceSettings, StoreSettings
 from service.program.stores import connect, create_database, schema_versions
 from service.store.migrations import SchemaMismatch
 from service.store.postgresql.copying import CopyOvertaken, CopyTarget
-from service.store.postgresql.database import CONNECT_FAILURES
 from service.store.postgresql.schema import require_current
 from service.store.sqlite.copying import CopySource
 from service.store.sqlite.tables import COPIED
@@ -80,7 +79,7 @@ def copy(config: Path | None, source: str, target: str) -> None:
         raise click.ClickException("--to: another copy has ended since this one began, which writes no more.") from None
     except asyncpg.UniqueViolationError:  # a card was deleted and saved again, say, between the pages that have it
         raise click.ClickException(_CHANGED_MEANWHILE) from None
-    except CONNECT_FAILURES as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         raise click.ClickException(f"--to: {_told(error)}. Run this again to go on.") from None
 
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from asyncpg import ClientConfigurationError
+from asyncpg import ClientConfigurationError, PostgresError
 
 from gateway.program.settings import ConfigurationError
 from service.errors import StoreUnavailable
@@ -13,7 +13,7 @@ from service.program.settings import StoreSettings
 from service.store import Store
 from service.store.migrations import refuse_newer
 from service.store.postgresql import PostgresqlStore
-from service.store.postgresql.database import CONNECT_FAILURES, Connection, Database
+from service.store.postgresql.database import Connection, Database, NoServer
 from service.store.postgresql.schema import migrate, versions
 from service.store.sqlite import SqliteStore
 from service.store.sqlite.file import schema_versions as sqlite_schema_versions
@@ -42,7 +42,7 @@ async def open_store(
     store = PostgresqlStore(database)
     try:
         await store.open(read_only=read_only)
-    except (StoreUnavailable, RuntimeError) as error:
+    except (StoreUnavailable, RuntimeError, PostgresError) as error:
         await store.close()
         raise ConfigurationError(f"store.url: {error.__cause__ or error}") from error
     return store
@@ -88,6 +88,8 @@ async def _connected(settings: StoreSettings) -> AsyncIterator[Connection]:
     connection = await connect(create_database(settings))
     try:
         yield connection
+    except PostgresError as error:  # a privilege is missing, say
+        raise ConfigurationError(f"store.url: {error}") from error
     finally:
         await connection.close()
 
@@ -118,8 +120,8 @@ async def connect(database: Database) -> Connection:
     """
     try:
         return await database.connect(_CONNECT_SECONDS)
-    except (*CONNECT_FAILURES, ClientConfigurationError) as error:
-        raise ConfigurationError(f"store.url: {str(error) or type(error).__name__}") from error
+    except (NoServer, ClientConfigurationError) as error:
+        raise ConfigurationError(f"store.url: {error}") from error
     except ValueError:  # its text can have a piece of the URL, and so of a password
         raise ConfigurationError("store.url: can't be used; is a name or a parameter in it wrong?") from None
 

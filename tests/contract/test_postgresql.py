@@ -86,10 +86,32 @@ def test_a_file_is_migrated_too(tmp_path: Path) -> None:
 def test_a_database_that_can_not_be_reached_is_told_without_the_password(server: PostgresqlServer) -> None:
     url = server.url()
     nowhere = url.replace(f"127.0.0.1:{server.port}", "127.0.0.1:1,127.0.0.1:2")
-    assert refusal("migrate", f"--store={nowhere}").startswith("store.url: ")
+    told = refusal("migrate", f"--store={nowhere}")
+    assert told.startswith("store.url: 127.0.0.1:1: ")
+    assert "; 127.0.0.1:2: " in told
     assert "password authentication failed" in refusal("migrate", f"--store={url.replace(PASSWORD, 'wrong')}")
     assert "no_such" in refusal("migrate", f"--store={server.url('no_such')}")
     assert refusal("migrate", "--store=mysql://x").startswith("store.url: must be ")
+
+
+def test_a_privilege_that_is_missing_is_told_in_one_line(server: PostgresqlServer, tmp_path: Path) -> None:
+    with schema(server.url()) as url:
+        name = url.rpartition("=")[2]
+        server.execute(f"CREATE ROLE node LOGIN PASSWORD '{PASSWORD}'; GRANT USAGE ON SCHEMA {name} TO node")
+        place = url.replace("sale:", "node:", 1)
+        config = write_config(tmp_path / "sale.toml")
+        serve = ["serve", f"--config={config}", "--http=127.0.0.1:0", "--grpc=127.0.0.1:0"]
+        for command in (["migrate"], ["migrate", "--check"], serve):
+            assert "permission denied" in refusal(*command, f"--store={place}")
+
+        server.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {name} TO node")
+        with ExitStack() as stack:
+            deployment = deploy(stack, "one process", tmp_path, store=place)
+            token = deployment.http.request_access_token()
+            opened = deployment.http.initiate(initiate_document(token)).body
+            assert deployment.http.check(opened["invoiceId"], check_document(token, opened)).code == 0
+        assert run("purge", f"--config={config}", f"--store={place}").returncode == 0
+    server.execute("DROP ROLE node")
 
 
 @pytest.mark.parametrize(
@@ -261,6 +283,6 @@ def test_a_database_that_is_away_is_told_in_time_and_found_again(server: Postgre
         assert deployment.http.initiate(document).code == 0
         wait_until(lambda: client.get("/readyz").status_code == 200)
         log = str(deployment.service.events())
-        assert "store unreachable" in log
-        assert "store reachable" in log
+        assert "connecting to the store fails" in log
+        assert "connected to the store again" in log
         assert PASSWORD not in log

@@ -68,14 +68,14 @@ _REFUSED = (
     asyncpg.InternalServerError,
 )
 """The transaction was rolled back, and another try would meet the same."""
-CONNECT_FAILURES = (
+_CONNECT_FAILURES = (
     *_CONNECTION_ENDS,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
     InternalClientError,
     TargetServerAttributeNotMatched,
 )
-"""What is raised when no server can be connected to."""
+"""What is raised when a server can't be connected to."""
 _COMMIT_SOMETHING = "SELECT 1 FROM store_use FOR UPDATE"
 """Changes nothing, but is written to the log, so that its commit waits for the standby."""
 _SELECT_HISTORY = (
@@ -92,6 +92,10 @@ if TYPE_CHECKING:
     _AnyConnection = asyncpg.Connection[asyncpg.Record]
 else:
     _AnyConnection = asyncpg.Connection  # generic in the stubs only
+
+
+class NoServer(Exception):
+    """None of the hosts has a server that takes writes and lets us in; the message tells why of each."""
 
 
 class Connection(_AnyConnection):
@@ -250,26 +254,23 @@ class Database:
             seconds: how long it may take.
 
         Raises:
-            Exception: one of `CONNECT_FAILURES`.
+            NoServer: there is none.
+            Exception: whatever else kept it from being made.
         """
-        attempts = [asyncio.create_task(self._connect_to(url, seconds)) for url in self._urls]
-        errors: list[Exception] = []
+        attempts = {asyncio.create_task(self._connect_to(url, seconds)): url for url in self._urls}
         winner = None
         try:
             # Of several hosts, one that does not answer must not keep us from the one that took over.
             for attempt in asyncio.as_completed(attempts):
-                try:
+                with suppress(*_CONNECT_FAILURES):
                     winner = await attempt
-                except CONNECT_FAILURES as error:
-                    errors.append(error)
-                else:
                     self._made.add(winner)
                     return winner
         finally:
             for task in attempts:
                 task.cancel()
                 task.add_done_callback(partial(_discard, winner))
-        raise next((error for error in errors if isinstance(error, asyncpg.PostgresError)), errors[0])
+        raise NoServer("; ".join(f"{_host(url)}: {_first_line(task.exception())}" for task, url in attempts.items()))
 
     async def _connect_to(self, url: str, seconds: float) -> Connection:
         connection = await asyncpg.connect(
@@ -391,8 +392,8 @@ class Database:
                         return idle
                     try:
                         connection = await self.connect()
-                    except CONNECT_FAILURES as error:
-                        self._note_reachable(False, fault=_first_line(error))
+                    except NoServer as error:
+                        self._note_reachable(False, fault=str(error))
                         await _pause()
                     else:
                         self._note_reachable(True)
@@ -411,9 +412,9 @@ class Database:
         if reachable != self._reachable:
             self._reachable = reachable
             if reachable:
-                _log.info("store reachable")
+                _log.info("connected to the store again")
             else:
-                _log.warning("store unreachable", **more)
+                _log.warning("connecting to the store fails", **more)
 
     def _close_idle(self) -> None:
         while self._idle:
@@ -428,7 +429,7 @@ class Database:
             if any(begun < begun_before for begun in self._at_work.values()):
                 try:
                     current = await self.connect()
-                except CONNECT_FAILURES:
+                except NoServer:
                     continue
                 except Exception as error:
                     _log.error("store not looked for", exc_info=error)  # once more is better than never again
@@ -455,7 +456,11 @@ class _Undone(Exception):
     """A transaction was rolled back by the error that is the cause, and another try can succeed."""
 
 
-def _first_line(error: Exception) -> str:
+def _host(url: str) -> str:
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def _first_line(error: BaseException | None) -> str:
     # Further ones can hold values of a row.
     return str(error).partition("\n")[0] or type(error).__name__
 

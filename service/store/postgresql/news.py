@@ -13,7 +13,7 @@ import asyncpg
 import structlog
 
 from service.errors import StoreUnavailable
-from service.store.postgresql.database import CONNECT_FAILURES, Connection, Database
+from service.store.postgresql.database import Connection, Database, NoServer
 
 _CHANNEL = "sale_changes"
 _GATHER_SECONDS = 0.02
@@ -84,7 +84,7 @@ class News:
         while True:
             try:
                 connection = await self._database.connect()
-            except CONNECT_FAILURES:
+            except NoServer:
                 await asyncio.sleep(_RECONNECT_SECONDS)  # who asks for data tells about the outage
                 continue
             except Exception as error:
