@@ -263,14 +263,15 @@ class PostgresqlStore:
         found = {each: await self._read(changes.find_changes, *each) for each in dict.fromkeys(wanted)}
         return [found[each] for each in wanted]
 
-    async def _order_changes(self, asked: Sequence[None]) -> Sequence[None]:
+    async def _order_changes(self, asked: Sequence[None]) -> Sequence[int]:
         # Whoever asks for it while it runs asks for changes that it may not see.
-        await self._write(changes.order_changes)
-        return asked
+        return [await self._write(changes.order_changes)] * len(asked)
 
     async def _order_all_changes(self) -> None:
-        while await self._read(changes.has_unordered):
-            await self._orderings.submit(None)
+        """Give positions to all changes that have none now; others may come meanwhile."""
+        if await self._read(changes.has_unordered):
+            while await self._orderings.submit(None) >= changes.BATCH:
+                pass
 
     async def _require_durable(self, found: changes.FoundChanges) -> None:
         # After a crash, or a wait that was cancelled, a server shows changes that its standby has not. If that took

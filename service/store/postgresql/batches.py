@@ -47,6 +47,8 @@ class Batches(Generic[ItemT, ResultT]):
         self._max_queued = max_queued
         self._queue: deque[_Queued[ItemT, ResultT]] = deque()
         self._running: set[asyncio.Task[None]] = set()
+        self._taking = 0
+        """How many tasks take from the queue; one that has found it empty does not any more."""
 
     async def submit(self, item: ItemT) -> ResultT:
         """Return the result of an item.
@@ -59,7 +61,8 @@ class Batches(Generic[ItemT, ResultT]):
             raise StoreUnavailable
         queued = _Queued[ItemT, ResultT](item, asyncio.get_running_loop().create_future())
         self._queue.append(queued)
-        if len(self._running) < self._max_running:
+        if self._taking < self._max_running:
+            self._taking += 1
             task = asyncio.create_task(self._run_queued())
             self._running.add(task)
             task.add_done_callback(self._running.discard)
@@ -72,11 +75,14 @@ class Batches(Generic[ItemT, ResultT]):
             await asyncio.wait(self._running)
 
     async def _run_queued(self) -> None:
-        while self._queue:
-            batch = [self._queue.popleft() for _ in range(min(self._max_batch, len(self._queue)))]
-            batch = [queued for queued in batch if not queued.future.done()]  # nobody waits for the others
-            if batch:
-                await self._run_batch(batch)
+        try:
+            while self._queue:
+                batch = [self._queue.popleft() for _ in range(min(self._max_batch, len(self._queue)))]
+                batch = [queued for queued in batch if not queued.future.done()]  # nobody waits for the others
+                if batch:
+                    await self._run_batch(batch)
+        finally:
+            self._taking -= 1
 
     async def _run_batch(self, batch: Sequence[_Queued[ItemT, ResultT]]) -> None:
         try:

@@ -16,16 +16,14 @@ from service.store.postgresql.tables import SELECT_CHANGES, change_of
 from service.store.records import SaleChange
 from service.store.tables import CHANGING
 
-_BATCH = 1000
-"""How many changes get their positions in one transaction at most."""
+BATCH = 1000
+"""How many changes get their positions in one transaction, at least if there are as many."""
 _KEPT = ", ".join(CHANGING)
 _LOCK = "SELECT 1 FROM change_order FOR UPDATE"
-# One round trip. Each statement sees what was committed when it begins, so the second all that the lock was waited for.
-_ORDER = f"""
-{_LOCK};
+_PLACE = f"""
 WITH taken AS (
     DELETE FROM unordered_changes
-    WHERE change_time = ANY (ARRAY(SELECT change_time FROM unordered_changes ORDER BY change_time LIMIT {_BATCH}))
+    WHERE change_time = ANY (ARRAY(SELECT change_time FROM unordered_changes ORDER BY change_time LIMIT {BATCH}))
     RETURNING *
 ), placed AS (
     INSERT INTO sale_changes (position, order_time, invoice_id, {_KEPT})
@@ -33,9 +31,9 @@ WITH taken AS (
         {_KEPT}
     FROM taken CROSS JOIN change_order WINDOW in_order AS (ORDER BY change_time, invoice_id)
     RETURNING position, order_time
-), ends AS (SELECT max(position) AS position, max(order_time) AS order_time FROM placed)
+), ends AS (SELECT count(*) AS count, max(position) AS position, max(order_time) AS order_time FROM placed)
 UPDATE change_order SET last_position = ends.position, last_time = ends.order_time
-FROM ends WHERE ends.position IS NOT NULL
+FROM ends WHERE ends.count > 0 RETURNING ends.count
 """
 # In the order of the index, which knows what is gone: the table is full of it.
 _HAS_UNORDERED = "SELECT (SELECT change_time FROM unordered_changes ORDER BY change_time LIMIT 1) IS NOT NULL"
@@ -69,9 +67,16 @@ class FoundChanges(NamedTuple):
     """Whether there are more, without a position."""
 
 
-async def order_changes(connection: Connection) -> None:
-    """Give positions to the oldest of the changes that have none."""
-    await connection.execute(_ORDER)
+async def order_changes(connection: Connection) -> int:
+    """Give positions to the oldest of the changes that have none.
+
+    Returns:
+        How many got one; fewer than `BATCH` if those are all that were committed when it began.
+    """
+    async with connection.transaction():
+        await connection.execute(_LOCK)
+        # A statement sees what was committed when it begins: this one all that the lock was waited for.
+        return await connection.fetchval(_PLACE) or 0
 
 
 async def has_unordered(connection: Connection) -> bool:
