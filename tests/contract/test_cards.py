@@ -1,5 +1,6 @@
 """Saved cards over both wires: whose they are, what is refused, and what is shown of them."""
 
+import re
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -357,7 +358,7 @@ def test_other_rpcs_show_the_first_six_and_last_four_digits_only(deployment: Dep
         text = str(card)
         assert NUMBER not in text
         assert "Holdername" not in text
-        assert "2031" not in text
+        assert re.search(r"\b2031\b", text) is None  # ids are random, and can have these digits among others
 
 
 def test_card_data_is_in_no_log(deployment: Deployment, transport: Transport, anna: Consumer) -> None:
