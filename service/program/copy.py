@@ -20,10 +20,10 @@ from gateway.program.cli import config_option, one_line_errors
 from gateway.program.settings import ConfigurationError, load_settings
 from service.errors import StoreUnavailable
 from service.program.settings import ServiceSettings, StoreSettings
-from service.program.stores import connect, create_database, schema_versions
+from service.program.stores import connect, create_database, require_current
 from service.store.migrations import SchemaMismatch
+from service.store.postgresql import schema
 from service.store.postgresql.copying import CopyOvertaken, CopyTarget
-from service.store.postgresql.schema import require_current
 from service.store.sqlite.copying import CopySource
 from service.store.sqlite.tables import COPIED
 
@@ -96,14 +96,12 @@ def _told(error: BaseException) -> str:
 
 async def _copy(from_settings: StoreSettings, path: Path, to_settings: StoreSettings) -> None:
     try:
-        found, known = await schema_versions(from_settings)
-        if found < known:
-            raise SchemaMismatch(f"the schema is version {found}, this program needs {known}: run sale-service migrate")
+        await require_current(from_settings)
     except SchemaMismatch as error:
         raise click.ClickException(f"--from: {error}") from None
     connection = await connect(create_database(to_settings))
     try:
-        await require_current(connection)
+        await schema.require_current(connection)
         with closing(CopySource(path)) as source:
             target = CopyTarget(connection)
             if not await target.begin():

@@ -11,12 +11,9 @@ from gateway.program.settings import ConfigurationError
 from service.errors import StoreUnavailable
 from service.program.settings import StoreSettings
 from service.store import Store
-from service.store.migrations import refuse_newer
-from service.store.postgresql import PostgresqlStore
+from service.store.postgresql import PostgresqlStore, schema
 from service.store.postgresql.database import Connection, Database, NoServer
-from service.store.postgresql.schema import migrate, versions
-from service.store.sqlite import SqliteStore
-from service.store.sqlite.file import schema_versions as sqlite_schema_versions
+from service.store.sqlite import SqliteStore, file
 
 _CONNECT_SECONDS = 10.0
 """How long a program that starts waits for the database."""
@@ -38,7 +35,7 @@ async def open_store(
     if settings.path is not None:
         return _open_sqlite(settings.path)
     database = create_database(settings, statement_timeout=statement_timeout)
-    await (await connect(database)).close()  # a refusal to connect is told in the server's words
+    database.keep(await connect(database))  # a refusal to connect is told in the server's words
     store = PostgresqlStore(database)
     try:
         await store.open(read_only=read_only)
@@ -48,39 +45,38 @@ async def open_store(
     return store
 
 
-async def migrate_store(settings: StoreSettings) -> tuple[int, int]:
+async def migrate_store(settings: StoreSettings) -> int:
     """Bring a store's schema up to date; make an SQLite file if there is none.
 
     Returns:
-        The version that it had, and the one that it has now.
+        The version that it has now.
 
     Raises:
         ConfigurationError: the store can't be opened.
         SchemaMismatch: it can't be brought up to date.
     """
     if settings.path is not None:
-        before = _sqlite_versions(settings.path)[0] if settings.path.exists() else 0
         await _open_sqlite(settings.path).close()
-        return before, _sqlite_versions(settings.path)[0]
+        return await require_current(settings)
     async with _connected(settings) as connection:
-        return await migrate(connection)
+        return await schema.migrate(connection)
 
 
-async def schema_versions(settings: StoreSettings) -> tuple[int, int]:
-    """Return the version of a store's schema, and the one that this program works with.
+async def require_current(settings: StoreSettings) -> int:
+    """Return the version of a store's schema, and refuse one that this version of the program does not work with.
 
     Raises:
         ConfigurationError: the store can't be opened.
-        SchemaMismatch: it is newer than this program.
+        SchemaMismatch: it is one.
     """
     if settings.path is not None:
         require_file(settings.path)
-        found = _sqlite_versions(settings.path)
-    else:
-        async with _connected(settings) as connection:
-            found = await versions(connection)
-    refuse_newer(*found)
-    return found
+        try:
+            return file.require_current(settings.path)
+        except StoreUnavailable as error:
+            raise _not_opened(settings.path, error) from error
+    async with _connected(settings) as connection:
+        return await schema.require_current(connection)
 
 
 @asynccontextmanager
@@ -141,12 +137,8 @@ def _open_sqlite(path: Path) -> SqliteStore:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return SqliteStore(path)
     except (OSError, StoreUnavailable, RuntimeError) as error:
-        cause = error.__cause__ or error
-        raise ConfigurationError(f"store.url: {path} can't be opened: {cause}") from error
+        raise _not_opened(path, error) from error
 
 
-def _sqlite_versions(path: Path) -> tuple[int, int]:
-    try:
-        return sqlite_schema_versions(path)
-    except StoreUnavailable as error:
-        raise ConfigurationError(f"store.url: {path} can't be opened: {error.__cause__ or error}") from error
+def _not_opened(path: Path, error: Exception) -> ConfigurationError:
+    return ConfigurationError(f"store.url: {path} can't be opened: {error.__cause__ or error}")

@@ -18,6 +18,17 @@ def refuse_newer(version: int, known: int) -> None:
         raise SchemaMismatch(f"the schema is version {version}, this program knows {known}: install a newer one")
 
 
+def require_current(version: int, known: int) -> None:
+    """Refuse a schema that is not the one that this version of the program works with.
+
+    Raises:
+        SchemaMismatch: it is older or newer.
+    """
+    refuse_newer(version, known)
+    if version < known:
+        raise SchemaMismatch(f"the schema is version {version}, this program needs {known}: run sale-service migrate")
+
+
 def numbered_steps(package: str) -> list[Traversable]:
     """Return the steps that a package has, in their order."""
     return sorted((step for step in files(package).iterdir() if step.name.endswith(".sql")), key=lambda step: step.name)

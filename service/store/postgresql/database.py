@@ -272,6 +272,10 @@ class Database:
                 task.add_done_callback(partial(_discard, winner))
         raise NoServer("; ".join(f"{_host(url)}: {_first_line(task.exception())}" for task, url in attempts.items()))
 
+    def keep(self, connection: Connection) -> None:
+        """Use a connection that `connect` has returned for the next work, instead of a new one."""
+        self._idle.append(connection)
+
     async def _connect_to(self, url: str, seconds: float) -> Connection:
         connection = await asyncpg.connect(
             url,

@@ -4,6 +4,7 @@ from importlib.resources.abc import Traversable
 
 import asyncpg
 
+from service.store import migrations
 from service.store.migrations import SchemaMismatch, numbered_steps, refuse_newer
 from service.store.postgresql.database import Connection
 
@@ -15,11 +16,11 @@ _CREATE_TABLE = (
 _SELECT_VERSION = "SELECT coalesce(max(version), 0) FROM schema_migrations"
 
 
-async def migrate(connection: Connection) -> tuple[int, int]:
+async def migrate(connection: Connection) -> int:
     """Bring the schema up to date; of several that do so at the same time one does, and the others wait.
 
     Returns:
-        The version that it had, and the one that it has now.
+        The version that it has now.
 
     Raises:
         SchemaMismatch: it is newer than this program, or the database can't hold every text.
@@ -36,27 +37,21 @@ async def migrate(connection: Connection) -> tuple[int, int]:
         for number, step in enumerate(steps[version:], start=version + 1):
             await connection.execute(step.read_text(encoding="utf-8"))
             await connection.execute("INSERT INTO schema_migrations (version) VALUES ($1)", number)
-    return version, len(steps)
+    return len(steps)
 
 
-async def versions(connection: Connection) -> tuple[int, int]:
-    """Return the version of the schema, 0 if there is none, and the one that this program works with."""
-    try:
-        return int(await connection.fetchval(_SELECT_VERSION)), len(_steps())
-    except asyncpg.UndefinedTableError:
-        return 0, len(_steps())
-
-
-async def require_current(connection: Connection) -> None:
-    """Refuse a schema that this version of the program does not work with.
+async def require_current(connection: Connection) -> int:
+    """Return the version of the schema, and refuse one that this version of the program does not work with.
 
     Raises:
         SchemaMismatch: it is one.
     """
-    version, known = await versions(connection)
-    refuse_newer(version, known)
-    if version < known:
-        raise SchemaMismatch(f"the schema is version {version}, this program needs {known}: run sale-service migrate")
+    try:
+        version = int(await connection.fetchval(_SELECT_VERSION))
+    except asyncpg.UndefinedTableError:
+        version = 0
+    migrations.require_current(version, len(_steps()))
+    return version
 
 
 async def begin_use(connection: Connection) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import apsw
 
 from service.errors import StoreUnavailable
+from service.store import migrations
 from service.store.migrations import numbered_steps, refuse_newer
 
 FIRST_SOUND_VERSION = (3, 51, 3)
@@ -126,14 +127,17 @@ def _wait_for_other_process(attempts: int) -> bool:
     return attempts * _BUSY_STEP_MS < BUSY_TIMEOUT_MS
 
 
-def schema_versions(path: Path) -> tuple[int, int]:
-    """Return the version of a file's schema, and the one that this program brings it to.
+def require_current(path: Path) -> int:
+    """Return the version of a file's schema, and refuse one that this version of the program does not work with.
 
     Raises:
         StoreUnavailable: the file can't be read.
+        SchemaMismatch: it is one.
     """
     with errors_as_unavailable(), closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
-        return connection.pragma("user_version"), len(_steps())
+        version: int = connection.pragma("user_version")
+    migrations.require_current(version, len(_steps()))
+    return version
 
 
 def _migrate(connection: apsw.Connection) -> None:
