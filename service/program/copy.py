@@ -24,6 +24,7 @@ from service.program.stores import connect, create_database, require_current
 from service.store.migrations import SchemaMismatch
 from service.store.postgresql import schema
 from service.store.postgresql.copying import CopyOvertaken, CopyTarget
+from service.store.postgresql.database import first_line
 from service.store.sqlite.copying import CopySource
 from service.store.sqlite.tables import COPIED
 
@@ -88,10 +89,10 @@ def _settings(config: Path | None, url: str) -> StoreSettings:
 
 
 def _told(error: BaseException) -> str:
-    # Without a row that PostgreSQL refuses, which is in further lines, and without a value, which is in the first.
+    # Without a value that PostgreSQL refuses, which is in the first line.
     if isinstance(error, asyncpg.DataError):
         return "it does not take a value that the source has"
-    return str(error).partition("\n")[0] or type(error).__name__
+    return first_line(error)
 
 
 async def _copy(from_settings: StoreSettings, path: Path, to_settings: StoreSettings) -> None:
@@ -116,7 +117,8 @@ async def _copy(from_settings: StoreSettings, path: Path, to_settings: StoreSett
 async def _synchronise(source: CopySource, target: CopyTarget) -> None:
     """Copy, verify, and tell what was done of each table; fail unless everything is equal then."""
     copied = await _pass(source, target, "Copying", write=True)
-    await target.note_ends(source.purged_position())
+    purged, _ = source.ends()
+    await target.note_ends(purged)
     if any(tally.changes for tally in copied.values()):
         await target.analyze()
     verified = await _pass(source, target, "Verifying", write=False)
@@ -130,8 +132,7 @@ async def _synchronise(source: CopySource, target: CopyTarget) -> None:
             f"{f', {not_equal} not equal' if not_equal else ''}"
         )
         unequal += not_equal
-    positions = await target.purged_position(), await target.last_position()
-    if unequal or positions != (source.purged_position(), source.last_position()):
+    if unequal or await target.ends() != source.ends():
         raise click.ClickException(_CHANGED_MEANWHILE)
     await target.end()
 

@@ -116,7 +116,7 @@ class Table(Generic[RecordT]):
         return tuple(row[position] for position in self._key_positions)
 
     def record(self, row: Any) -> RecordT:
-        """Return the record of a row that begins with all columns in their order."""
+        """Return the record of a row of all columns in their order."""
         return self._record_class(*_converted(row, self._from_row))
 
 

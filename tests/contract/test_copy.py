@@ -331,6 +331,7 @@ def test_a_source_that_changes_until_the_end_is_told(path: Path, target: str) ->
     def keep_changing() -> None:
         with closing(apsw.Connection(str(path))) as connection:
             connection.pragma("synchronous", "OFF")
+            connection.set_busy_timeout(2000)
             while not ended.is_set():
                 connection.execute("UPDATE sales SET random_sum_failures = random_sum_failures + 1")
 

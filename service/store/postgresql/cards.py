@@ -33,9 +33,9 @@ _SELECT_SEALED_OTHERWISE = (
 )
 _WIDTH = len(CARDS.names)
 _REPLACE = (
-    f"UPDATE cards SET ({CARDS.columns}) = ROW ({typed_placeholders(CARDS)})"
+    f"UPDATE cards SET ({CARDS.columns}) = ROW ({typed_placeholders(CARDS.types)})"
     f" WHERE client_card_id = {placeholder(2 * _WIDTH + 1)}"
-    f" AND ROW ({CARDS.columns}) IS NOT DISTINCT FROM ROW ({typed_placeholders(CARDS, _WIDTH + 1)}) RETURNING 1"
+    f" AND ROW ({CARDS.columns}) IS NOT DISTINCT FROM ROW ({typed_placeholders(CARDS.types, _WIDTH + 1)}) RETURNING 1"
 )
 
 

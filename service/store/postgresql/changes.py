@@ -95,7 +95,7 @@ async def find_changes(connection: Connection, after: int, limit: int) -> FoundC
 async def position_before(connection: Connection, moment: datetime) -> int:
     """See `service.store.Store`; among those that have a position."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        before, last = await _ends(connection)
+        before, last = await ends(connection)
         after = last + 1
         while before + 1 < after:  # changes up to `before` were made before, those from `after` on were not
             middle = (before + after) // 2
@@ -108,7 +108,7 @@ async def position_before(connection: Connection, moment: datetime) -> int:
 
 async def last_position(connection: Connection) -> int:
     """See `service.store.Store`; of those that have one."""
-    _, last = await _ends(connection)
+    _, last = await ends(connection)
     return last
 
 
@@ -123,7 +123,7 @@ async def purge_changes(connection: Connection, made_before: datetime, limit: in
         return len(await connection.fetch(_DELETE_UP_TO, end))
 
 
-async def _ends(connection: Connection) -> tuple[int, int]:
+async def ends(connection: Connection) -> tuple[int, int]:
     """Return the position up to which changes were purged, and the last one."""
     (row,) = await connection.fetch(_SELECT_ENDS)
     return row["purged_position"], row["last_position"]

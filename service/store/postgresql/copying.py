@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from service.store.postgresql.changes import last_position
+from service.store.postgresql.changes import ends
 from service.store.postgresql.database import Connection
-from service.store.postgresql.tables import COPIED, placeholder, type_name
+from service.store.postgresql.tables import COPIED, typed_placeholders
 from service.store.tables import Page, Row, Table
 
 
 def _key(table: Table[Any], comparison: str, first: int) -> str:
-    values = ", ".join(f"{placeholder(n)}::{type_name(type)}" for n, type in enumerate(table.key_types, start=first))
-    return f"({table.key}) {comparison} ({values})"
+    return f"({table.key}) {comparison} ({typed_placeholders(table.key_types, first)})"
 
 
 def _replace(table: Table[Any]) -> str:
@@ -30,7 +29,6 @@ _PLAN_EACH_TIME = "SET plan_cache_mode = force_custom_plan"
 _BEGIN = "UPDATE store_use SET use = 'COPYING' WHERE use <> 'SERVING' RETURNING 1"
 _END = "UPDATE store_use SET use = 'COPIED' WHERE use = 'COPYING' RETURNING 1"
 _STILL_COPYING = "SELECT 1 FROM store_use WHERE use = 'COPYING' FOR SHARE"
-_SELECT_PURGED = "SELECT purged_position FROM change_order"
 _NOTE_ENDS = (
     "UPDATE change_order SET purged_position = $1, last_position = greatest($1, coalesce(last.position, 0)),"
     " last_time = coalesce(last.order_time, '-infinity') FROM (SELECT max(position) AS position,"
@@ -120,13 +118,9 @@ class CopyTarget:
         if await self._connection.fetchval(_STILL_COPYING) is None:
             raise CopyOvertaken
 
-    async def purged_position(self) -> int:
-        """Return the position up to which changes were purged."""
-        return int(await self._connection.fetchval(_SELECT_PURGED))
-
-    async def last_position(self) -> int:
-        """Return the position of the last change."""
-        return await last_position(self._connection)
+    async def ends(self) -> tuple[int, int]:
+        """Return the position up to which changes were purged, and the last one."""
+        return await ends(self._connection)
 
     async def analyze(self) -> None:
         """Let the planner know what the tables hold now; by itself it would learn so a while later."""

@@ -148,14 +148,18 @@ class Connection(_AnyConnection):
 
 
 @asynccontextmanager
-async def within_patience() -> AsyncIterator[None]:
+async def within_patience(deadline: float | None = None) -> AsyncIterator[None]:
     """Give up what takes too long.
+
+    Args:
+        deadline: until when it may take, on the monotonic clock; `PATIENCE_SECONDS` from now if it is left out.
 
     Raises:
         StoreUnavailable: it did.
     """
+    seconds = PATIENCE_SECONDS if deadline is None else max(0.0, deadline - time.monotonic())
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
         raise StoreUnavailable from None
@@ -213,8 +217,8 @@ class Database:
 
     async def close(self) -> None:
         """Return once what was begun is done, and the connections are closed; what never ends is given up."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_SECONDS):
+        with suppress(StoreUnavailable):
+            async with within_patience():
                 while self._running:
                     await asyncio.wait(self._running)
         if self._watching is not None:
@@ -270,7 +274,7 @@ class Database:
             for task in attempts:
                 task.cancel()
                 task.add_done_callback(partial(_discard, winner))
-        raise NoServer("; ".join(f"{_host(url)}: {_first_line(task.exception())}" for task, url in attempts.items()))
+        raise NoServer("; ".join(f"{_host(url)}: {first_line(task.exception())}" for task, url in attempts.items()))
 
     def keep(self, connection: Connection) -> None:
         """Use a connection that `connect` has returned for the next work, instead of a new one."""
@@ -316,7 +320,8 @@ class Database:
             task.exception()  # whoever asked was told, or is gone
 
     async def _write(self, work: Work[ResultT], *, repeatable: bool) -> ResultT:
-        await _acquire(self._writers, time.monotonic() + PATIENCE_SECONDS)
+        async with within_patience():
+            await self._writers.acquire()
         try:
             return await self._repeat(work, is_write=True, repeatable=repeatable)
         finally:
@@ -356,7 +361,7 @@ class Database:
                 if isinstance(error, _UNDONE):
                     raise _Undone from error
                 if isinstance(error, _REFUSED):
-                    _log.warning("store refuses", fault=_first_line(error), sqlstate=error.sqlstate)
+                    _log.warning("store refuses", fault=first_line(error), sqlstate=error.sqlstate)
                     raise StoreUnavailable from error
                 raise
             if connection.has_not_waited:
@@ -368,7 +373,8 @@ class Database:
     async def _connection(self, deadline: float) -> AsyncIterator[Connection]:
         if self._watching is None:
             self._watching = asyncio.create_task(self._watch())
-        await _acquire(self._free, deadline)
+        async with within_patience(deadline):
+            await self._free.acquire()
         try:
             connection = await self._idle_or_new(deadline)
             self._at_work[connection] = time.monotonic()
@@ -388,22 +394,19 @@ class Database:
     async def _idle_or_new(self, deadline: float) -> Connection:
         if (idle := self._pop_idle()) is not None:
             return idle
-        try:
-            # One at a time: hundreds that come back at once would keep a server from coming up.
-            async with asyncio.timeout(max(0.0, deadline - time.monotonic())), self._connecting:
-                while True:
-                    if (idle := self._pop_idle()) is not None:
-                        return idle
-                    try:
-                        connection = await self.connect()
-                    except NoServer as error:
-                        self._note_reachable(False, fault=str(error))
-                        await _pause()
-                    else:
-                        self._note_reachable(True)
-                        return connection
-        except TimeoutError:
-            raise StoreUnavailable from None
+        # One at a time: hundreds that come back at once would keep a server from coming up.
+        async with within_patience(deadline), self._connecting:
+            while True:
+                if (idle := self._pop_idle()) is not None:
+                    return idle
+                try:
+                    connection = await self.connect()
+                except NoServer as error:
+                    self._note_reachable(False, fault=str(error))
+                    await _pause()
+                else:
+                    self._note_reachable(True)
+                    return connection
 
     def _pop_idle(self) -> Connection | None:
         while self._idle:
@@ -464,24 +467,13 @@ def _host(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
-def _first_line(error: BaseException | None) -> str:
-    # Further ones can hold values of a row.
+def first_line(error: BaseException | None) -> str:
+    """Return the first line of an error's text: further ones can hold values of a row."""
     return str(error).partition("\n")[0] or type(error).__name__
 
 
 async def _pause() -> None:
     await asyncio.sleep(random.uniform(*_RETRY_SECONDS))  # noqa: S311  # no secret
-
-
-async def _acquire(semaphore: asyncio.Semaphore, deadline: float) -> None:
-    if semaphore.locked():
-        try:
-            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-                await semaphore.acquire()
-        except TimeoutError:
-            raise StoreUnavailable from None
-    else:
-        await semaphore.acquire()
 
 
 def _discard(winner: Connection | None, task: asyncio.Task[Connection]) -> None:

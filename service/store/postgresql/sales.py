@@ -29,10 +29,10 @@ _NO_RECORD = (None,) * len(IDEMPOTENCY_RECORDS.names)
 _FIRST_OF_RECORD = len(SALES.names) + 1
 _KEY = placeholder(_FIRST_OF_RECORD + IDEMPOTENCY_RECORDS.names.index("idempotency_key"))
 _OPEN = recorded(
-    f"INSERT INTO sales ({SALES.columns}) SELECT {typed_placeholders(SALES)}"
+    f"INSERT INTO sales ({SALES.columns}) SELECT {typed_placeholders(SALES.types)}"
     f" WHERE {_KEY}::text IS NULL OR EXISTS (SELECT FROM claimed)",
     f"claimed AS (INSERT INTO idempotency_records ({IDEMPOTENCY_RECORDS.columns})"
-    f" SELECT {typed_placeholders(IDEMPOTENCY_RECORDS, _FIRST_OF_RECORD)} WHERE {_KEY}::text IS NOT NULL"
+    f" SELECT {typed_placeholders(IDEMPOTENCY_RECORDS.types, _FIRST_OF_RECORD)} WHERE {_KEY}::text IS NOT NULL"
     " ON CONFLICT DO NOTHING RETURNING 1)",
     returning="invoice_id",
 )

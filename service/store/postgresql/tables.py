@@ -1,9 +1,10 @@
 """The tables as PostgreSQL has them: its types are those of the records."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from service.store.tables import CHANGING, Table, Tables
+from service.store.tables import CHANGING, Tables
 
 
 def placeholder(number: int) -> str:
@@ -25,21 +26,14 @@ change_of = _TABLES.change_of
 _TYPES = {bool: "boolean", bytes: "bytea", datetime: "timestamptz", float: "double precision", int: "bigint"}
 
 
-def type_name(type: Any) -> str:
-    """Return PostgreSQL's name of a type."""
-    return _TYPES.get(type, "text")
-
-
-def typed_placeholders(table: Table[Any], first: int = 1) -> str:
-    """Return the placeholders of a row for where SQL does not know their types by itself.
+def typed_placeholders(types: Sequence[Any], first: int = 1) -> str:
+    """Return the placeholders of values for where SQL does not know their types by itself.
 
     Args:
-        table: whose row.
+        types: what the values are if they are not None.
         first: number of the first binding.
     """
-    return ", ".join(
-        f"{placeholder(number)}::{type_name(type)}" for number, type in enumerate(table.types, start=first)
-    )
+    return ", ".join(f"{placeholder(number)}::{_TYPES.get(type, 'text')}" for number, type in enumerate(types, first))
 
 
 _KEPT_OF_CHANGE = ", ".join(["change_time", "invoice_id", *CHANGING])

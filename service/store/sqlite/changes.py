@@ -28,7 +28,7 @@ _NOTE_PURGED = "UPDATE purged_changes SET position = max(position, ?)"
 def list_changes(connection: apsw.Connection, after: int, limit: int, *, skip_purged: bool) -> Sequence[SaleChange]:
     """See `service.store.Store`."""
     with connection:  # both are read from one state of the database
-        purged, last = _ends(connection)
+        purged, last = ends(connection)
         rows: list[Any] = connection.execute(_SELECT_AFTER, (after, limit)).fetchall()
     if not skip_purged:
         require_complete(after, [row[0] for row in rows], purged, last)
@@ -38,7 +38,7 @@ def list_changes(connection: apsw.Connection, after: int, limit: int, *, skip_pu
 def position_before(connection: apsw.Connection, moment: datetime) -> int:
     """See `service.store.Store`."""
     with connection:
-        purged, last = _ends(connection)
+        purged, last = ends(connection)
         positions = range(purged + 1, last + 1)
         found = bisect_left(
             positions, microseconds(moment), key=lambda position: connection.execute(_SELECT_TIME, (position,)).get
@@ -48,7 +48,7 @@ def position_before(connection: apsw.Connection, moment: datetime) -> int:
 
 def last_position(connection: apsw.Connection) -> int:
     """See `service.store.Store`."""
-    return _ends(connection)[1]
+    return ends(connection)[1]
 
 
 def purge_changes(connection: apsw.Connection, made_before: datetime, limit: int) -> int:
@@ -61,7 +61,7 @@ def purge_changes(connection: apsw.Connection, made_before: datetime, limit: int
     return connection.changes()
 
 
-def _ends(connection: apsw.Connection) -> tuple[int, int]:
+def ends(connection: apsw.Connection) -> tuple[int, int]:
     """Return the position up to which changes were purged, and the last one."""
     purged, last = connection.execute(_SELECT_ENDS).get
     return purged, last

@@ -6,7 +6,7 @@ from typing import Any
 
 import apsw
 
-from service.store.sqlite import changes
+from service.store.sqlite.changes import ends
 from service.store.sqlite.file import BUSY_TIMEOUT_MS, errors_as_unavailable
 from service.store.sqlite.tables import COPIED, placeholder
 from service.store.tables import Page, Row, Table
@@ -16,16 +16,15 @@ _NUMBERED_REPORTS = (
     "(SELECT *, row_number() OVER (PARTITION BY invoice_id ORDER BY number) AS arrival FROM (SELECT *, rowid AS number"
     " FROM status_reports WHERE invoice_id >= ?1 ORDER BY invoice_id, rowid LIMIT ?2 + ?3))"
 )
-_SELECT_PURGED = "SELECT position FROM purged_changes"
 
 
-def _keys(table: Table[Any], comparison: str) -> str:
-    return f"({table.key}) {comparison} ({', '.join(placeholder(n + 1) for n in range(len(table.key_types)))})"
+def _after(table: Table[Any]) -> str:
+    return f"({table.key}) > ({', '.join(placeholder(n + 1) for n in range(len(table.key_types)))})"
 
 
 _PAGES = {
     name: f"SELECT {table.columns} FROM {_NUMBERED_REPORTS if name == 'status_reports' else name}"
-    f" WHERE {_keys(table, '>')} ORDER BY {table.key} LIMIT {placeholder(len(table.key_types) + 1)}"
+    f" WHERE {_after(table)} ORDER BY {table.key} LIMIT {placeholder(len(table.key_types) + 1)}"
     for name, table in COPIED.items()
 }
 
@@ -66,15 +65,10 @@ class CopySource:
         ((count,),) = self._rows(f"SELECT count(*) FROM {name}", ())
         return int(count)
 
-    def purged_position(self) -> int:
-        """Return the position up to which changes were purged."""
-        ((position,),) = self._rows(_SELECT_PURGED, ())
-        return int(position)
-
-    def last_position(self) -> int:
-        """Return the position of the last change."""
+    def ends(self) -> tuple[int, int]:
+        """Return the position up to which changes were purged, and the last one."""
         with errors_as_unavailable():
-            return changes.last_position(self._connection)
+            return ends(self._connection)
 
     def close(self) -> None:
         """Let go of the file."""

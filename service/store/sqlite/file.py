@@ -135,6 +135,7 @@ def require_current(path: Path) -> int:
         SchemaMismatch: it is one.
     """
     with errors_as_unavailable(), closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
+        connection.set_busy_timeout(BUSY_TIMEOUT_MS)  # a server may just be opening or closing it
         version: int = connection.pragma("user_version")
     migrations.require_current(version, len(_steps()))
     return version
