@@ -1,14 +1,16 @@
-"""One commit for many writes: a thread takes the writes that have queued up and makes them durable together.
+"""One commit for many writes: what has queued up while the disk was awaited is made durable together.
 
-A commit waits for the disk, and costs the same for one write as for a hundred.
+A commit waits for the disk, and costs the same for one write as for a hundred. The writes themselves are a few pages in
+memory: they are made in the event loop's thread, and only the commit in a thread of its own. Two threads that both run
+Python take turns at its lock, and each turn costs more than a write does.
 """
 
 import asyncio
-import threading
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from queue import SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
 from service.errors import StoreUnavailable
@@ -26,8 +28,15 @@ class Transactions(Protocol):
     Each method raises `StoreUnavailable` where the engine refuses.
     """
 
-    def begin(self) -> None:
-        """Open a transaction that nobody else's write can come between."""
+    def begin(self, *, wait: bool) -> bool:
+        """Open a transaction that nobody else's write can come between.
+
+        Args:
+            wait: whether to wait for another process's to end.
+
+        Returns:
+            Whether it is open: always, after a wait.
+        """
 
     def commit(self) -> None:
         """Make it durable. When this raises, whether it is durable is not known, and it is open no longer."""
@@ -41,14 +50,13 @@ class _Queued:
     write: Callable[[Any], Any]
     future: asyncio.Future[Any]
     result: Any = None
-    error: BaseException | None = None
 
 
 class GroupCommit(Generic[ConnectionT]):
-    """A writer thread with a connection of its own.
+    """Runs writes on a connection of its own.
 
     Args:
-        connection: what the writes are given; used in the writer thread only.
+        connection: what the writes are given; used by one thread at a time.
         transactions: the transactions of that connection.
         max_batch: how many writes share a commit at most.
         max_queued: how many writes may wait; more are refused.
@@ -66,11 +74,14 @@ class GroupCommit(Generic[ConnectionT]):
         self._transactions = transactions
         self._max_batch = max_batch
         self._max_queued = max_queued
-        self._queue: SimpleQueue[_Queued | None] = SimpleQueue()
+        self._queue: deque[_Queued] = deque()
+        self._to_run_alone = 0
+        """How many at the front of the queue were in a batch that failed."""
         self._loop = asyncio.get_running_loop()
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
-        self._thread.start()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._committer = ThreadPoolExecutor(1, "commit")
 
     async def write(self, write: Write[ConnectionT, ResultT]) -> ResultT:
         """Make a write durable.
@@ -85,54 +96,46 @@ class GroupCommit(Generic[ConnectionT]):
             StoreUnavailable: it can't be made durable, or too many wait already.
             Exception: whatever the write raised; then it changed nothing.
         """
-        if self._closed or self._queue.qsize() >= self._max_queued:
+        if self._closed or len(self._queue) >= self._max_queued:
             raise StoreUnavailable
         future: asyncio.Future[ResultT] = self._loop.create_future()
-        self._queue.put(_Queued(write, future))
+        self._queue.append(_Queued(write, future))
+        if self._idle.is_set():
+            self._idle.clear()
+            self._loop.call_soon(self._run_batch)  # with what others ask for by then
         return await future
 
     async def close(self) -> None:
         """Make durable what has queued up and end the thread."""
         self._closed = True
-        self._queue.put(None)
-        await asyncio.to_thread(self._thread.join)
+        await self._idle.wait()
+        self._committer.shutdown()
 
-    def _run(self) -> None:
-        while (batch := self._next_batch()) is not None:
-            self._apply(batch)
-            self._loop.call_soon_threadsafe(_deliver, batch)
+    def _run_batch(self) -> None:
+        batch = self._next_batch()
+        if not batch:
+            self._idle.set()
+            return
+        try:
+            begun = self._transactions.begin(wait=False)
+            if begun:
+                self._apply(batch)
+        except Exception as error:
+            self._deliver(batch, error)
+            self._loop.call_soon(self._run_batch)
+        else:
+            self._committer.submit(self._commit, batch, begun)
 
-    def _next_batch(self) -> list[_Queued] | None:
-        first = self._queue.get()
-        if first is None:
-            return None
-        batch = [first]
-        while len(batch) < self._max_batch and not self._queue.empty():
-            queued = self._queue.get()
-            if queued is None:
-                self._queue.put(None)
-                break
-            batch.append(queued)
-        return [queued for queued in batch if not queued.future.cancelled()]
+    def _next_batch(self) -> list[_Queued]:
+        batch: list[_Queued] = []
+        while self._queue and not batch:
+            count = min(1 if self._to_run_alone else self._max_batch, len(self._queue))
+            self._to_run_alone = max(0, self._to_run_alone - count)
+            taken = [self._queue.popleft() for _ in range(count)]
+            batch = [queued for queued in taken if not queued.future.cancelled()]
+        return batch
 
     def _apply(self, batch: list[_Queued]) -> None:
-        try:
-            self._commit_together(batch)
-        except StoreUnavailable as error:
-            for queued in batch:
-                queued.error = StoreUnavailable(str(error))
-        except Exception as error:
-            if len(batch) == 1:
-                batch[0].error = error
-            else:
-                # One write's fault is not its neighbours': each gets a transaction to itself.
-                for queued in batch:
-                    self._apply([queued])
-
-    def _commit_together(self, batch: list[_Queued]) -> None:
-        if not batch:
-            return
-        self._transactions.begin()
         try:
             for queued in batch:
                 queued.result = queued.write(self._connection)
@@ -140,14 +143,33 @@ class GroupCommit(Generic[ConnectionT]):
             with suppress(StoreUnavailable):  # the engine may have rolled back by itself; the first error tells more
                 self._transactions.rollback()
             raise
-        self._transactions.commit()
 
+    def _commit(self, batch: list[_Queued], begun: bool) -> None:
+        """In the other thread: commit, after another process if that is writing."""
+        failure: Exception | None = None
+        try:
+            if not begun:
+                self._transactions.begin(wait=True)
+                self._apply(batch)
+            self._transactions.commit()
+        except Exception as error:
+            failure = error
+        self._loop.call_soon_threadsafe(self._go_on, batch, failure)
 
-def _deliver(batch: list[_Queued]) -> None:
-    for queued in batch:
-        if queued.future.done():
-            continue
-        if queued.error is None:
-            queued.future.set_result(queued.result)
-        else:
-            queued.future.set_exception(queued.error)
+    def _go_on(self, batch: list[_Queued], failure: Exception | None) -> None:
+        self._deliver(batch, failure)
+        self._run_batch()
+
+    def _deliver(self, batch: list[_Queued], failure: Exception | None) -> None:
+        if failure is not None and len(batch) > 1 and not isinstance(failure, StoreUnavailable):
+            # One write's fault is not its neighbours': each gets a transaction to itself.
+            self._queue.extendleft(reversed(batch))
+            self._to_run_alone += len(batch)
+            return
+        for queued in batch:
+            if queued.future.done():
+                continue
+            if failure is None:
+                queued.future.set_result(queued.result)
+            else:
+                queued.future.set_exception(StoreUnavailable(str(failure)) if len(batch) > 1 else failure)

@@ -64,12 +64,26 @@ class SqliteTransactions:
         self._connection = connection
         self._failed = False
 
-    def begin(self) -> None:
-        """Take the file's one write lock; wait for it if another process has it."""
+    def begin(self, *, wait: bool) -> bool:
+        """Take the file's one write lock.
+
+        Args:
+            wait: whether to wait for it if another process has it.
+
+        Returns:
+            Whether it was taken.
+        """
         if self._failed:
             raise StoreUnavailable
+        self._connection.set_busy_handler(_wait_for_other_process if wait else None)
         with errors_as_unavailable():
-            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+            except apsw.BusyError:
+                if wait:
+                    raise
+                return False
+        return True
 
     def commit(self) -> None:
         """Return once the log is on the disk."""

@@ -21,16 +21,25 @@ class Engine:
         self.pending: Log = []
         self.commits = 0
         self.fails_to_commit = False
+        self.is_locked = False
+        """Whether another process writes until somebody waits for it."""
         self.gate = threading.Event()
+        """Open where the disk is quick."""
         self.gate.set()
-        self.begun = threading.Semaphore(0)
+        self.waiting_for_disk = threading.Semaphore(0)
+        self.threads: list[threading.Thread] = []
+        """That made a write."""
 
-    def begin(self) -> None:
-        self.begun.release()
-        self.gate.wait(10)
+    def begin(self, *, wait: bool) -> bool:
         self.pending = []
+        if self.is_locked and not wait:
+            return False
+        self.is_locked = False
+        return True
 
     def commit(self) -> None:
+        self.waiting_for_disk.release()
+        self.gate.wait(10)
         if self.fails_to_commit:
             raise StoreUnavailable
         self.durable += self.pending
@@ -42,6 +51,7 @@ class Engine:
 
 def adding(engine: Engine, text: str) -> Callable[[Engine], str]:
     def write(connection: Engine) -> str:
+        connection.threads.append(threading.current_thread())
         connection.pending.append(text)
         if text == "faulty":
             raise ValueError(text)
@@ -54,7 +64,7 @@ async def queue_up(engine: Engine, group: GroupCommit[Engine], *texts: str) -> l
     """Begin writes that all wait for the one in front of them."""
     engine.gate.clear()
     tasks = [asyncio.create_task(group.write(adding(engine, "first")))]
-    await asyncio.to_thread(engine.begun.acquire)
+    await asyncio.to_thread(engine.waiting_for_disk.acquire)
     tasks += [asyncio.create_task(group.write(adding(engine, text))) for text in texts]
     await asyncio.sleep(0)  # each task puts its write into the queue in its first step
     return tasks
@@ -83,6 +93,32 @@ async def test_a_faulty_write_fails_alone() -> None:
     assert isinstance(results[2], ValueError)
     assert results[3] == "C"
     assert engine.durable == ["first", "a", "c"]
+    await group.close()
+
+
+async def test_a_write_is_made_in_the_loop_s_thread_unless_it_has_to_wait_for_another_process() -> None:
+    engine = Engine()
+    group = GroupCommit(engine, engine)
+    await group.write(adding(engine, "at once"))
+    engine.is_locked = True
+    await group.write(adding(engine, "later"))
+
+    assert engine.durable == ["at once", "later"]
+    assert [thread is threading.current_thread() for thread in engine.threads] == [True, False]
+    await group.close()
+
+
+@pytest.mark.parametrize("is_locked", [False, True])
+async def test_faulty_writes_of_any_number_fail_alone(is_locked: bool) -> None:
+    engine = Engine()
+    group = GroupCommit(engine, engine)
+    engine.is_locked = is_locked
+    texts = ["a", "faulty", "faulty", "d", "faulty"]
+    results = await asyncio.gather(*(group.write(adding(engine, text)) for text in texts), return_exceptions=True)
+
+    assert [isinstance(result, ValueError) for result in results] == [text == "faulty" for text in texts]
+    assert engine.durable == ["a", "d"]
+    assert await group.write(adding(engine, "e")) == "E"
     await group.close()
 
 

@@ -1,7 +1,8 @@
 """An SQLite file is opened soundly, or not at all."""
 
+import asyncio
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -172,13 +173,14 @@ def test_a_lock_that_is_held_too_long_makes_the_store_unavailable(
 ) -> None:
     monkeypatch.setattr(sqlite_file, "BUSY_TIMEOUT_MS", 20)
     first, second = (SqliteTransactions(open_writer(tmp_path / "sale.db")) for _ in range(2))
-    first.begin()
+    assert first.begin(wait=False)
 
+    assert not second.begin(wait=False)
     with pytest.raises(StoreUnavailable):
-        second.begin()
+        second.begin(wait=True)
 
     first.commit()
-    second.begin()
+    assert second.begin(wait=True)
     second.rollback()
 
 
@@ -188,6 +190,19 @@ async def test_two_processes_share_a_file(tmp_path: Path) -> None:
     await stores[1].ping()
     for store in stores:
         await store.close()
+
+
+async def test_a_write_waits_for_another_process_and_the_event_loop_does_not(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "sale.db")
+    with closing(open_connection(tmp_path / "sale.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        writing = asyncio.create_task(store.ping())
+        for _ in range(5):
+            await asyncio.sleep(0.01)
+        assert not writing.done()
+        other.execute("COMMIT")
+    await asyncio.wait_for(writing, 1)
+    await store.close()
 
 
 def test_after_a_failed_sync_nothing_more_is_written(tmp_path: Path) -> None:
@@ -201,6 +216,8 @@ def test_after_a_failed_sync_nothing_more_is_written(tmp_path: Path) -> None:
         def in_transaction(self) -> bool:
             return self.connection.in_transaction
 
+        def set_busy_handler(self, handler: object) -> None: ...
+
         def execute(self, statement: str) -> object:
             if statement == "COMMIT":
                 raise apsw.IOError
@@ -209,11 +226,11 @@ def test_after_a_failed_sync_nothing_more_is_written(tmp_path: Path) -> None:
     open_writer(tmp_path / "sale.db").close()
     connection = open_connection(tmp_path / "sale.db")
     transactions = SqliteTransactions(FailingConnection(connection))  # type: ignore[arg-type]
-    transactions.begin()
+    transactions.begin(wait=True)
     with pytest.raises(StoreUnavailable):
         transactions.commit()
 
     assert not connection.in_transaction
     with pytest.raises(StoreUnavailable):
-        transactions.begin()
+        transactions.begin(wait=True)
     connection.close()
