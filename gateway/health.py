@@ -17,7 +17,7 @@ class Alive:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         scope["state"]["record"].route = self.path
-        await send_json(send, 200, b'{"status":"alive"}')
+        await send_json(scope, send, 200, b'{"status":"alive"}')
 
 
 class Ready:
@@ -51,7 +51,7 @@ class Ready:
             raise _unavailable("The service can't be reached now.") from error
         if response.status != HealthCheckResponse.SERVING:
             raise _unavailable("The service can't serve now.")
-        await send_json(send, 200, b'{"status":"ready"}')
+        await send_json(scope, send, 200, b'{"status":"ready"}')
 
 
 def _unavailable(message: str) -> GatewayError:

@@ -7,6 +7,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from gateway.errors import GatewayError, Headers
+from gateway.request_record import RequestRecord
+
+REQUEST_ID = b"x-request-id"
+"""The header that names a request, in its answer too."""
 
 _JSON_TYPE = b"application/json"
 _ALWAYS: tuple[tuple[bytes, bytes], ...] = (
@@ -65,17 +69,20 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
             return bytes(body)
 
 
-async def send_json(send: Send, status: int, body: bytes, headers: Headers = ()) -> None:
-    """Send an answer.
+async def send_json(scope: Scope, send: Send, status: int, body: bytes, headers: Headers = ()) -> None:
+    """Send the answer of a request, and note its status in the request's record.
 
     Args:
+        scope: of the request.
         send: of the request.
         status: HTTP status.
         body: JSON in UTF-8.
         headers: to be sent with it.
     """
-    length = (b"content-length", b"%d" % len(body))
-    await send({"type": "http.response.start", "status": status, "headers": [*_ALWAYS, length, *headers]})
+    record: RequestRecord = scope["state"]["record"]
+    record.status = status
+    own = ((b"content-length", b"%d" % len(body)), (REQUEST_ID, record.request_id.encode()))
+    await send({"type": "http.response.start", "status": status, "headers": [*_ALWAYS, *own, *headers]})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -3,60 +3,22 @@
 import asyncio
 import re
 import time
-from dataclasses import dataclass
 from secrets import token_hex
-from typing import Any
 
 import structlog
 from connectingparty.sale.v1.error_reason_pb2 import ErrorReason
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.errors import RETRY_AFTER_SECONDS, GatewayError
-from gateway.http_messages import header_values, send_json
+from gateway.http_messages import REQUEST_ID, header_values, send_json
+from gateway.request_record import RequestRecord
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
-_HEADER = b"x-request-id"
 _CLIENT_CLOSED_REQUEST = 499  # nginx's word for an answer that nobody waits for
 
 _log = structlog.stdlib.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class RequestRecord:
-    """What the line about one request will say."""
-
-    request_id: str
-    """From X-Request-Id, or made here."""
-    route: str | None = None
-    """The path as the proto has it; None if there is no such path. What was requested is not logged: it may hold a
-    secret."""
-    status: int | None = None
-    """HTTP status of the answer."""
-    code: int | None = None
-    """The `error.code` of the answer."""
-    invoice_id: str | None = None
-    endpoint_id: str | None = None
-    provider: str | None = None
-
-    def known(self) -> dict[str, Any]:
-        """Return what is known."""
-        return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
-
-    def read_trailing_metadata(self, metadata: Any) -> None:
-        """Take over what the service tells of the sale.
-
-        Args:
-            metadata: pairs of key and value.
-        """
-        for key, value in metadata or ():
-            match key:
-                case "invoice-id":
-                    self.invoice_id = value
-                case "endpoint-id":
-                    self.endpoint_id = value
-                case "provider":
-                    self.provider = value
 
 
 def log_malformed() -> None:
@@ -79,15 +41,8 @@ class RequestLog:
         started = time.perf_counter()
         record = RequestRecord(_request_id(scope))
         scope["state"]["record"] = record
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                record.status = message["status"]
-                message["headers"] = [*message["headers"], (_HEADER, record.request_id.encode())]
-            await send(message)
-
         try:
-            await self._answer(scope, receive, send_with_id, record)
+            await self._answer(scope, receive, send, record)
         finally:
             duration_ms = round((time.perf_counter() - started) * 1000, 3)
             _log.info("request", method=scope["method"], **record.known(), duration_ms=duration_ms)
@@ -97,6 +52,8 @@ class RequestLog:
             await self._app(scope, receive, send)
         except GatewayError as error:
             refusal = error
+        except HTTPException as error:
+            refusal = _no_such_route(error)
         except ClientDisconnect:
             record.status = _CLIENT_CLOSED_REQUEST
             return
@@ -112,7 +69,13 @@ class RequestLog:
         else:
             return
         record.code = int(refusal.reason)
-        await send_json(send, refusal.http_status, refusal.body(), refusal.headers)
+        await send_json(scope, send, refusal.http_status, refusal.body(), refusal.headers)
+
+
+def _no_such_route(error: HTTPException) -> GatewayError:
+    if allowed := (error.headers or {}).get("Allow"):
+        return GatewayError(ErrorReason.ERROR_REASON_METHOD_NOT_ALLOWED, headers=((b"allow", allowed.encode()),))
+    return GatewayError(ErrorReason.ERROR_REASON_PATH_NOT_FOUND)
 
 
 def _incident(error: Exception) -> GatewayError:
@@ -122,7 +85,7 @@ def _incident(error: Exception) -> GatewayError:
 
 
 def _request_id(scope: Scope) -> str:
-    for value in header_values(scope, _HEADER):
+    for value in header_values(scope, REQUEST_ID):
         if _REQUEST_ID.fullmatch(text := value.decode("latin-1")):
             return text
     return token_hex(16)

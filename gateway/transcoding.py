@@ -14,7 +14,7 @@ from gateway.http_messages import header_values, read_body, require_json, send_j
 from gateway.json_body import parse_object
 from gateway.json_codec import JsonCodec, Violations
 from gateway.query import QueryCodec
-from gateway.request_log import RequestRecord
+from gateway.request_record import RequestRecord
 from gateway.routes import HttpRoute
 
 IDEMPOTENCY_KEY = "idempotency-key"
@@ -72,7 +72,7 @@ class Transcoder:
             # Where the path names an invoice, the error does too.
             error.invoice_id = error.invoice_id or scope["path_params"].get(_INVOICE_ID)
             raise
-        await send_json(send, 200, self._response_codec.encode(response))
+        await send_json(scope, send, 200, self._response_codec.encode(response))
 
     async def _read_request(self, scope: Scope, receive: Receive) -> tuple[Message, Violations]:
         request, violations = await self._read(scope, receive)

@@ -6,8 +6,7 @@ Messages are handed over as they are: neither side may change one that it has pa
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import grpc
@@ -18,21 +17,10 @@ else:
     Handler = grpc.RpcMethodHandler  # not generic at run time
 
 
-@dataclass(slots=True)
-class _CallDetails:
-    method: str
-    invocation_metadata: Any
-
-
 class InProcessServer:
-    """Takes servicers as a grpc.aio.Server does, and gives channels to them.
+    """Takes servicers as a grpc.aio.Server does, and gives channels to them."""
 
-    Args:
-        interceptors: run around every call, the first one outermost.
-    """
-
-    def __init__(self, interceptors: Sequence[grpc.aio.ServerInterceptor] = ()) -> None:
-        self._interceptors = interceptors
+    def __init__(self) -> None:
         self._handlers: dict[str, Handler] = {}
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
@@ -45,28 +33,14 @@ class InProcessServer:
 
     def channel(self) -> "InProcessChannel":
         """Return a channel to the servicers."""
-        return InProcessChannel(self._find_handler)
-
-    async def _find_handler(self, details: _CallDetails) -> Handler | None:
-        async def registered(details: grpc.HandlerCallDetails) -> Any:
-            return self._handlers.get(details.method)
-
-        find: Any = registered
-        for interceptor in reversed(self._interceptors):
-            find = _intercepted(interceptor, find)
-        handler: Handler | None = await find(details)
-        return handler
-
-
-def _intercepted(interceptor: grpc.aio.ServerInterceptor, find: Any) -> Callable[[grpc.HandlerCallDetails], Any]:
-    return lambda details: interceptor.intercept_service(find, details)
+        return InProcessChannel(self._handlers)
 
 
 class InProcessChannel(grpc.aio.Channel):
     """A channel for generated stubs; made by `InProcessServer.channel`. Only unary methods can be called."""
 
-    def __init__(self, find_handler: Callable[[_CallDetails], Awaitable[Handler | None]]) -> None:
-        self._find_handler = find_handler
+    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+        self._handlers = handlers
 
     def unary_unary(  # messages are not serialized
         self,
@@ -76,7 +50,7 @@ class InProcessChannel(grpc.aio.Channel):
         _registered_method: bool | None = False,
     ) -> "_MultiCallable":
         """Return what a generated stub calls for one method."""
-        return _MultiCallable(self._find_handler, method)
+        return _MultiCallable(self._handlers, method)
 
     def unary_stream(self, *arguments: Any, **named: Any) -> Any:
         """Give a stub its attribute; calling it is not supported."""
@@ -117,8 +91,8 @@ def _unsupported(*arguments: Any, **named: Any) -> NoReturn:
 
 
 class _MultiCallable(grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
-    def __init__(self, find_handler: Callable[[_CallDetails], Awaitable[Handler | None]], method: str) -> None:
-        self._find_handler = find_handler
+    def __init__(self, handlers: Mapping[str, Handler], method: str) -> None:
+        self._handlers = handlers
         self._method = method
 
     def __call__(
@@ -141,8 +115,7 @@ class _MultiCallable(grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
             wait_for_ready: without meaning in process.
             compression: without meaning in process.
         """
-        context = _Context(metadata or (), timeout)
-        return _Call(self._find_handler, _CallDetails(self._method, context.invocation_metadata()), request, context)
+        return _Call(self._handlers.get(self._method), request, _Context(metadata or (), timeout))
 
 
 class _Aborted(grpc.aio.AbortError):
@@ -218,57 +191,50 @@ class _Context(grpc.aio.ServicerContext[Any, Any]):
 
 
 class _Call(grpc.aio.UnaryUnaryCall[Any, Any]):
-    def __init__(
-        self,
-        find_handler: Callable[[_CallDetails], Awaitable[Handler | None]],
-        details: _CallDetails,
-        request: Any,
-        context: _Context,
-    ) -> None:
-        self._find_handler = find_handler
-        self._call_details = details
+    def __init__(self, handler: Handler | None, request: Any, context: _Context) -> None:
+        self._handler = handler
         self._request = request
         self._context = context
-        self._done = False
-        self._running: asyncio.Lock = asyncio.Lock()
+        self._ended: asyncio.Event | None = None
+        """None until the call has begun."""
         self._response: Any = None
-        self._failure: grpc.aio.AioRpcError | None = None
+        self._failure: BaseException | None = None
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self._run_once().__await__()
 
     async def _run_once(self) -> Any:
         # Awaited again, a call gives its answer again; it must not be made again.
-        async with self._running:
-            if not self._done:
-                try:
-                    self._response = await self._run()
-                except grpc.aio.AioRpcError as failure:
-                    self._failure = failure
+        if self._ended is None:
+            self._ended = asyncio.Event()
+            try:
+                self._response = await self._run()
+            except BaseException as failure:
+                self._failure = failure
+            self._ended.set()
+        else:
+            await self._ended.wait()
         if self._failure is not None:
             raise self._failure
         return self._response
 
     async def _run(self) -> Any:
-        context = self._context
+        context, handler = self._context, self._handler
         if context.time_remaining() <= 0:  # a timeout of asyncio ends only what waits
-            self._done = True
             raise self._error(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+        if handler is None or handler.unary_unary is None:
+            raise self._error(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+        behaviour: Any = handler.unary_unary
         timeout = asyncio.timeout(None if context._deadline is None else context.time_remaining())
         try:
             async with timeout:
-                handler: Any = await self._find_handler(self._call_details)
-                if handler is None or handler.unary_unary is None:
-                    raise self._error(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
-                response = await handler.unary_unary(self._request, context)
+                response = await behaviour(self._request, context)
         except grpc.aio.AbortError:
             raise self._error(context.code(), context.details()) from None
         except TimeoutError:
             if not timeout.expired():
                 raise
             raise self._error(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded") from None
-        finally:
-            self._done = True
         if context.code() is not grpc.StatusCode.OK:
             raise self._error(context.code(), context.details())
         return response
@@ -295,7 +261,7 @@ class _Call(grpc.aio.UnaryUnaryCall[Any, Any]):
         """Nothing: there is no connection."""
 
     def done(self) -> bool:
-        return self._done
+        return self._ended is not None and self._ended.is_set()
 
     def cancelled(self) -> bool:
         return False

@@ -2,12 +2,13 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
 import structlog
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import BadRequest
 from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
@@ -37,36 +38,13 @@ _TOLD = ("invoice_id", "endpoint_id", "provider")
 _log = structlog.stdlib.get_logger(__name__)
 
 
-class CallInterceptor(grpc.aio.ServerInterceptor, ABC):
+class CallInterceptor(ABC):
     """Runs `around` around every rpc with one request; one that takes a stream of them is let pass."""
 
-    _absent: Handler | None = None
-    """Runs where there is no such rpc."""
-
-    def __init__(self) -> None:
-        self._wrapped: dict[str, Handler] = {}
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
-        """Return the handler of the rpc with `around` around it."""
-        method = handler_call_details.method
-        if (wrapped := self._wrapped.get(method)) is not None:
-            return wrapped
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return self._absent and self._wrap(method, self._absent)
+    def intercept(self, method: str, handler: Handler) -> Handler:
+        """Return the handler of an rpc with `around` around it."""
         if handler.request_streaming:
             return handler
-        wrapped = self._wrap(method, handler)
-        # Without a deserializer it stands for an rpc that there is not: its name is the caller's choice, not to keep.
-        if handler.request_deserializer is not None:
-            self._wrapped[method] = wrapped
-        return wrapped
-
-    def _wrap(self, method: str, handler: Handler) -> Handler:
         # Every stream of answers here is written to the context by a coroutine, so both kinds are called alike.
         proceed: Any = handler.unary_stream if handler.response_streaming else handler.unary_unary
         method_handler: Any = (
@@ -76,12 +54,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor, ABC):
         async def behaviour(request: Any, context: Context) -> Any:
             return await self.around(method, request, context, proceed)
 
-        wrapped: Handler = method_handler(
+        intercepted: Handler = method_handler(
             behaviour,
             request_deserializer=handler.request_deserializer and self._deserializer(handler.request_deserializer),
             response_serializer=handler.response_serializer,
         )
-        return wrapped
+        return intercepted
 
     @staticmethod
     def _deserializer(deserialize: Deserializer) -> Deserializer:
@@ -100,6 +78,48 @@ class CallInterceptor(grpc.aio.ServerInterceptor, ABC):
         Returns:
             The answer; None where answers are written to the context.
         """
+
+
+class InterceptedServer:
+    """Registers servicers with a server, and interceptors around each of their rpcs.
+
+    Once, when a servicer is added: the interceptors of grpc.aio are asked for a handler at every call.
+
+    Args:
+        server: a `grpc.aio.Server`, or what servicers can be added to like one.
+        interceptors: the first one is the outermost.
+    """
+
+    def __init__(self, server: Any, interceptors: Sequence[CallInterceptor]) -> None:
+        self._server = server
+        self._interceptors = interceptors
+
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Nothing: generated code registers each method by its name as well."""
+
+    def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, Handler]) -> None:
+        """Register the methods of a servicer; generated code calls this."""
+        handlers = {name: self._intercepted(f"/{service_name}/{name}", each) for name, each in method_handlers.items()}
+        self._server.add_registered_method_handlers(service_name, handlers)
+
+    def refuse_other_rpcs(self) -> None:
+        """Answer rpcs that there are not with an error like every other."""
+        self._server.add_generic_rpc_handlers((_OtherRpcs(self._intercepted),))
+
+    def _intercepted(self, method: str, handler: Handler) -> Handler:
+        for interceptor in reversed(self._interceptors):
+            handler = interceptor.intercept(method, handler)
+        return handler
+
+
+class _OtherRpcs(grpc.GenericRpcHandler):
+    def __init__(self, intercepted: Callable[[str, Handler], Handler]) -> None:
+        self._intercepted = intercepted
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler:
+        # Nothing of it is kept: the name is the caller's choice.
+        handler: Handler = grpc.unary_unary_rpc_method_handler(_no_such_rpc, request_deserializer=lambda data: Empty())
+        return self._intercepted(handler_call_details.method, handler)
 
 
 class RequestLog(CallInterceptor):
@@ -127,10 +147,6 @@ class Errors(CallInterceptor):
     What was not meant to be told to a caller becomes `ERROR_REASON_SERVER_FAILED` with an incident id that the log
     repeats: grpc.aio itself would send the text of the exception.
     """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._absent = grpc.unary_unary_rpc_method_handler(_no_such_rpc)
 
     async def around(self, method: str, request: Any, context: Context, proceed: Behaviour) -> Any:
         """See `CallInterceptor`."""

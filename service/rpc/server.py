@@ -18,7 +18,7 @@ from service.rpc.access_token_servicer import AccessTokenServicer
 from service.rpc.card_servicer import CardServicer
 from service.rpc.health import StoreHealth
 from service.rpc.in_process import InProcessServer
-from service.rpc.interceptors import Bounds, Errors, RequestLog
+from service.rpc.interceptors import Bounds, Errors, InterceptedServer, RequestLog
 from service.rpc.sale_servicer import SaleDomain, SaleServicer
 from service.store import Store
 
@@ -62,7 +62,6 @@ class SaleServer:
         self._reader = domain.reader
         self._health = StoreHealth(store, _SERVICES)
         self._server = grpc.aio.server(
-            interceptors=(RequestLog(), Errors(), Bounds()),
             maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS,
             options=(
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -70,16 +69,19 @@ class SaleServer:
                 ("grpc.so_reuseport", int(reuse_port)),
             ),
         )
-        self._in_process = InProcessServer((Errors(), Bounds()))
-        for server in (self._server, self._in_process):
-            # To the stubs a server in process is another class.
-            target: Any = server
+        self._in_process = InProcessServer()
+        # Calls in process are part of a request that the gateway logs.
+        on_port = InterceptedServer(self._server, (RequestLog(), Errors(), Bounds()))
+        in_process = InterceptedServer(self._in_process, (Errors(), Bounds()))
+        for server in (on_port, in_process):
+            target: Any = server  # to the stubs another class
             add_SaleServiceServicer_to_server(SaleServicer(domain, watch_patience=watch_patience), target)
             add_AccessTokenServiceServicer_to_server(AccessTokenServicer(access_tokens), target)
             add_CardServiceServicer_to_server(CardServicer(cards), target)
             add_HealthServicer_to_server(self._health.servicer, target)
+        on_port.refuse_other_rpcs()
         if reflection:
-            _enable_reflection((*_SERVICES, "grpc.health.v1.Health"), self._server)
+            _enable_reflection((*_SERVICES, "grpc.health.v1.Health"), on_port)
 
     async def start(self, address: str) -> int:
         """Listen.
@@ -115,5 +117,5 @@ class SaleServer:
         await self._server.stop(grace_seconds)
 
 
-def _enable_reflection(services: Sequence[str], server: grpc.aio.Server) -> None:
+def _enable_reflection(services: Sequence[str], server: Any) -> None:
     reflection.enable_server_reflection((*services, reflection.SERVICE_NAME), server)

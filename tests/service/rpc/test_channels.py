@@ -15,7 +15,7 @@ from grpc_status import rpc_status
 
 from service.errors import SaleError
 from service.rpc.in_process import InProcessServer
-from service.rpc.interceptors import Errors, metadata_values
+from service.rpc.interceptors import Errors, InterceptedServer, metadata_values
 
 pytestmark = pytest.mark.anyio
 SECRET = "the password of the database"
@@ -62,13 +62,13 @@ async def servicer(anyio_backend: str) -> Servicer:
 @pytest.fixture(params=["network", "in process"])
 async def stub(request: pytest.FixtureRequest, servicer: Servicer) -> AsyncIterator[Any]:
     if request.param == "in process":
-        in_process = InProcessServer((Errors(),))
-        add_servicer(servicer, in_process)  # type: ignore[arg-type]
+        in_process = InProcessServer()
+        add_servicer(servicer, InterceptedServer(in_process, (Errors(),)))  # type: ignore[arg-type]
         async with in_process.channel() as channel:
             yield SaleServiceStub(channel)
         return
-    server = grpc.aio.server(interceptors=(Errors(),))
-    add_servicer(servicer, server)
+    server = grpc.aio.server()
+    add_servicer(servicer, InterceptedServer(server, (Errors(),)))  # type: ignore[arg-type]
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -136,7 +136,7 @@ async def test_a_caller_that_is_gone_ends_the_work(stub: Any, servicer: Servicer
 
 
 async def test_an_rpc_that_nobody_serves_is_unimplemented() -> None:
-    in_process = InProcessServer((Errors(),))
+    in_process = InProcessServer()
     with pytest.raises(grpc.aio.AioRpcError) as refusal:
         await SaleServiceStub(in_process.channel()).CheckSale(CheckSaleRequest(), timeout=5)
 

@@ -16,7 +16,7 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from service.errors import ErrorReason, SaleError
-from service.rpc.interceptors import Bounds, Errors, RequestLog
+from service.rpc.interceptors import Bounds, Errors, InterceptedServer, RequestLog
 from service.sales import CheckSale, InitiateSale, Sales
 from tests.merchant import SBC, check_document
 
@@ -60,8 +60,10 @@ class Served(NamedTuple):
 
 @pytest.fixture
 async def served(sales: Sales) -> AsyncIterator[Served]:
-    server = grpc.aio.server(interceptors=(RequestLog(), Errors(), Bounds()))
-    pb_grpc.add_SaleServiceServicer_to_server(Servicer(sales), server)  # type: ignore[abstract]  # serves what is called
+    server = grpc.aio.server()
+    intercepted: Any = InterceptedServer(server, (RequestLog(), Errors(), Bounds()))
+    pb_grpc.add_SaleServiceServicer_to_server(Servicer(sales), intercepted)  # type: ignore[abstract]  # serves what is called
+    intercepted.refuse_other_rpcs()
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     with capture_logs(processors=[merge_contextvars]) as lines:
@@ -147,20 +149,3 @@ async def test_a_fault_in_a_stream_is_an_incident_without_its_text(served: Serve
     assert error.details() == f"The server failed; incident {incident['incident']}."
     assert incident["request_id"] == line["request_id"]
     assert not re.search("password|ValueError", f"{error!r}{[*error.trailing_metadata()]}")
-
-
-async def test_the_names_of_rpcs_that_there_are_not_are_not_kept(served: Served) -> None:
-    # A caller can make up as many as it likes.
-    log, errors = RequestLog(), Errors()
-    server = grpc.aio.server(interceptors=(log, errors))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        for number in range(20):
-            call: Any = channel.unary_unary(f"/made.up/Rpc{number}")
-            _, info = await refused(call(b""))
-            assert info.reason == "ERROR_REASON_PATH_NOT_FOUND"
-    await server.stop(None)
-
-    assert not log._wrapped
-    assert not errors._wrapped
