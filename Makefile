@@ -7,7 +7,7 @@ ENV := .venv/bin
 ENV_READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test generate check lint lock clean
+.PHONY: help serve test bench generate check lint lock clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,6 +17,11 @@ serve: $(ENV_READY) ## start the whole product in development mode
 
 test: $(ENV_READY) ## run the tests; ARGS="-m long" runs those that take minutes
 	$(ENV)/python -m pytest $(ARGS)
+
+bench: $(ENV_READY) ## measure the server and its rivals side by side; ARGS="--rounds 1 --seconds 1" for a short look
+	@command -v wrk >/dev/null || { sudo=$$(command -v sudo || true) && echo "Installing wrk ..." && \
+		$$sudo apt-get -qq update && $$sudo apt-get -qq install -y wrk; }
+	@$(ENV)/python -m tests.bench $(ARGS)
 
 generate: $(ENV_READY) ## rewrite generated/ from the proto
 	$(ENV)/python proto/generate.py

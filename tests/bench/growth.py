@@ -7,8 +7,6 @@ side. Needs wrk, and for ten million sales on both engines some 40 GB of disk an
 
 import argparse
 import os
-import re
-import shutil
 import statistics
 import subprocess
 import tempfile
@@ -23,6 +21,7 @@ import apsw
 
 from service.store.sqlite.file import open_writer
 from service.store.tables import CHANGING
+from tests.bench.load import pairs_per_second, wrk_is_missing
 from tests.merchant import SBC, write_config
 from tests.postgresql import PostgresqlInstallation, PostgresqlServer, postgresql_installation
 from tests.running import PROGRAMS, Program, running, service_arguments
@@ -30,10 +29,8 @@ from tests.running import PROGRAMS, Program, running, service_arguments
 DEVICES = 1_000_000
 TOKENS = 2_000
 YEAR_SECONDS = 365 * 86_400
-CONNECTIONS = 32
 SERVER_SETTINGS = {"shared_buffers": "2GB", "max_wal_size": "8GB", "checkpoint_timeout": "15min"}
 SETTINGS = '[access_tokens]\nmode = "any"\n'
-PAIRS = Path(__file__).with_name("pairs.lua")
 
 
 class Dialect(NamedTuple):
@@ -189,23 +186,6 @@ def serving(contender: Contender, folder: Path) -> Iterator[Program]:
         yield program
 
 
-def pairs_per_second(program: Program, tokens: Path, seconds: int, seed: int) -> float:
-    """Run pairs of requests, and return how many were answered in a second.
-
-    Raises:
-        RuntimeError: an answer was not a success.
-    """
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(PAIRS), f"http://{program.http}"]
-    environment = {**os.environ, "TOKENS": str(tokens), "SEED": str(seed)}
-    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
-    if "Non-2xx" in told or "Socket errors" in told:
-        raise RuntimeError(told)
-    found = re.search(r"Requests/sec:\s+([\d.]+)", told)
-    if found is None:
-        raise RuntimeError(told)
-    return float(found[1]) / 2
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--counts", type=int, nargs="+", default=[10_000, 100_000, 1_000_000, 10_000_000])
@@ -213,7 +193,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--engines", nargs="+", default=["SQLite", "PostgreSQL"])
     arguments = parser.parse_args()
-    if shutil.which("wrk") is None:
+    if wrk_is_missing():
         parser.error("wrk is needed: apt-get install wrk")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="growth-")))
@@ -229,8 +209,8 @@ def main() -> None:
         for round_ in range(arguments.rounds):
             for contender, found in results.items():
                 with serving(contender, folder) as program:
-                    pairs_per_second(program, tokens, 2, 1000 + round_)
-                    found.append(pairs_per_second(program, tokens, arguments.seconds, round_))
+                    pairs_per_second(str(program.http), tokens, 2, 1000 + round_)
+                    found.append(pairs_per_second(str(program.http), tokens, arguments.seconds, round_))
         print("| engine | sales stored | bytes a sale | pairs a second | of the smallest |")
         print("| --- | ---: | ---: | ---: | ---: |")
         for contender, found in results.items():

@@ -1,0 +1,106 @@
+"""The results as tables in Markdown."""
+
+from collections.abc import Iterator, Sequence
+
+from tests.bench.contenders import ECHO, EMPTY_RPC, ENVOY, FASTAPI, GRPC
+from tests.bench.load import CONNECTIONS, Load
+from tests.bench.measuring import HttpRun, RpcRun
+from tests.bench.results import CORES, Results, median
+from tests.bench.rpc_client import CALLS_AT_ONCE, CHANNELS
+
+_MEBIBYTE = 2**20
+
+
+def report(results: Results) -> str:
+    """Return the tables, with what they tell of."""
+    parts = []
+    if results.http:
+        parts += [*_http_table(results), "", *_http_notes(results), ""]
+    if results.grpc:
+        parts += [*_grpc_table(results), "", *_grpc_notes(results), ""]
+    return "\n".join(parts)
+
+
+def _http_table(results: Results) -> Iterator[str]:
+    yield from _head(
+        "contender",
+        "requests/s",
+        "pairs/s",
+        f"to {ENVOY}",
+        f"to {FASTAPI}",
+        f"to {ECHO}",
+        "server CPU µs/request",
+        "p50 / p99 ms at the peak",
+        "p50 / p99 ms at half of it",
+        "MiB resident",
+    )
+    for name, runs in results.http.items():
+        yield _row(
+            name,
+            f"{results.peak(name):,.0f}",
+            f"{median(runs, lambda run: run.peak.pairs_per_second):,.0f}",
+            *(_times(results.ratio(name, other)) for other in (ENVOY, FASTAPI, ECHO)),
+            f"{median(runs, lambda run: run.server_cpu_us):,.0f}",
+            _latency([run.peak for run in runs]),
+            _latency([run.half for run in runs]),
+            _resident(runs),
+        )
+
+
+def _http_notes(results: Results) -> Iterator[str]:
+    yield (
+        f"Medians. wrk with one thread and {CONNECTIONS} connections; it, the server and its database share {CORES} "
+        "cores. A pair is a sale that is initiated and checked, every one different; the echo does neither."
+    )
+    if (ratio := results.two_workers_ratio()) is not None:
+        yield ""
+        yield f"Two workers to one process, with the load generator's own CPU accounted for: {ratio:.2f}."
+
+
+def _grpc_table(results: Results) -> Iterator[str]:
+    yield from _head("gRPC server", "server CPU µs/call", "calls/s", "client CPU µs/call", "p50 / p99 ms")
+    for name, runs in results.grpc.items():
+        yield _row(
+            name,
+            f"{median(runs, lambda run: run.server_cpu_us):,.0f}",
+            f"{median(runs, lambda run: run.calls_per_second):,.0f}",
+            f"{median(runs, lambda run: run.client_cpu_us):,.0f}",
+            f"{median(runs, lambda run: run.p50_ms):.1f} / {median(runs, lambda run: run.p99_ms):.1f}",
+        )
+
+
+def _grpc_notes(results: Results) -> Iterator[str]:
+    yield (
+        f"Medians. InitiateSale and CheckSale in turns, {CALLS_AT_ONCE} calls at once over {CHANNELS} connections, "
+        "from one process in Python; what its CPU can't do is not seen in calls/s, so the server's CPU is compared."
+    )
+    if GRPC in results.grpc and EMPTY_RPC in results.grpc:
+
+        def figure(run: RpcRun) -> float:
+            return run.server_cpu_us
+
+        ratio = median(results.grpc[EMPTY_RPC], figure) / median(results.grpc[GRPC], figure)
+        yield ""
+        yield f"CPU of an empty method to that of ours: {ratio:.0%}."
+
+
+def _latency(loads: Sequence[Load]) -> str:
+    middle, high = sorted(load.latency_ms.p50 for load in loads), sorted(load.latency_ms.p99 for load in loads)
+    return f"{middle[len(loads) // 2]:.1f} / {high[len(loads) // 2]:.1f}"
+
+
+def _resident(runs: Sequence[HttpRun]) -> str:
+    return f"{median(runs, lambda run: sum(map(sum, run.resident_bytes.values()))) / _MEBIBYTE:,.0f}"
+
+
+def _times(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.2f}"
+
+
+def _head(first: str, *others: str) -> Iterator[str]:
+    yield _row(first, *others)
+    yield _row("---", *("---:" for _ in others))
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
