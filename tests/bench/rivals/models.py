@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AliasGenerator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 from service.currencies import CURRENCIES
@@ -28,9 +28,15 @@ Amount = Annotated[int, Field(gt=0, lt=2**63)]
 
 
 class Document(BaseModel):
-    """A JSON object; members that are not named are ignored."""
+    """What a request says; members that are not named are ignored."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(alias_generator=AliasGenerator(validation_alias=to_camel))
+
+
+class Answer(BaseModel):
+    """What is answered."""
+
+    model_config = ConfigDict(alias_generator=AliasGenerator(serialization_alias=to_camel))
 
 
 class InitiatingDevice(Document):
@@ -64,12 +70,12 @@ class InitiateSaleRequest(Document):
     transaction: InitiatingTransaction
 
 
-class OpenedSession(Document):
+class OpenedSession(Answer):
     nonce: str
     signature: str
 
 
-class InitiateSaleResponse(Document):
+class InitiateSaleResponse(Answer):
     endpoint_id: str
     invoice_id: str
     session: OpenedSession
@@ -104,30 +110,30 @@ class CheckSaleRequest(Document):
     source_of_funds: SourceOfFunds | None = None
 
 
-class ConfirmedConsumer(Document):
+class ConfirmedConsumer(Answer):
     email: str | None = None
 
 
-class ConfirmedSession(Document):
+class ConfirmedSession(Answer):
     check_signature: str
     nonce: str
     token: str
 
 
-class ServerReference(Document):
+class ServerReference(Answer):
     server_card_id: str | None = None
 
 
-class ConfirmedSourceOfFunds(Document):
+class ConfirmedSourceOfFunds(Answer):
     reference: ServerReference
 
 
-class ConfirmedTransaction(Document):
+class ConfirmedTransaction(Answer):
     currency: str | None = None
     random_sum_centis: int | None = None
 
 
-class CheckSaleResponse(Document):
+class CheckSaleResponse(Answer):
     consumer: ConfirmedConsumer | None = None
     invoice_id: str
     session: ConfirmedSession
