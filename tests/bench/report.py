@@ -1,6 +1,6 @@
 """The results as tables in Markdown."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from tests.bench.contenders import ECHO, EMPTY_RPC, ENVOY, FASTAPI, GRPC
 from tests.bench.load import CONNECTIONS, Load
@@ -41,8 +41,8 @@ def _http_table(results: Results) -> Iterator[str]:
             f"{median(runs, lambda run: run.peak.pairs_per_second):,.0f}",
             *(_times(results.ratio(name, other)) for other in (ENVOY, FASTAPI, ECHO)),
             f"{median(runs, lambda run: run.server_cpu_us):,.0f}",
-            _latency([run.peak for run in runs]),
-            _latency([run.half for run in runs]),
+            _latency(runs, lambda run: run.peak),
+            _latency(runs, lambda run: run.half),
             _resident(runs),
         )
 
@@ -84,9 +84,12 @@ def _grpc_notes(results: Results) -> Iterator[str]:
         yield f"CPU of an empty method to that of ours: {ratio:.0%}."
 
 
-def _latency(loads: Sequence[Load]) -> str:
-    middle, high = sorted(load.latency_ms.p50 for load in loads), sorted(load.latency_ms.p99 for load in loads)
-    return f"{middle[len(loads) // 2]:.1f} / {high[len(loads) // 2]:.1f}"
+def _latency(runs: Sequence[HttpRun], load: Callable[[HttpRun], Load]) -> str:
+    middle, high = (
+        median(runs, lambda run: load(run).latency_ms.p50),
+        median(runs, lambda run: load(run).latency_ms.p99),
+    )
+    return f"{middle:.1f} / {high:.1f}"
 
 
 def _resident(runs: Sequence[HttpRun]) -> str:
