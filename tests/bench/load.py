@@ -19,7 +19,11 @@ class Voided(Exception):
 
 @dataclass(frozen=True)
 class Latency:
-    """How long requests took, in milliseconds. Of what wrk's one thread sees, its own waiting for a core included."""
+    """How long requests took, in milliseconds, as wrk tells it.
+
+    That includes what its one thread waited for a core. Where an answer took longer than a connection takes for two on
+    average, wrk adds the requests that it would have sent meanwhile, with the times that they would have had to wait.
+    """
 
     p50: float
     p90: float

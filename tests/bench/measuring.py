@@ -29,12 +29,17 @@ class HttpRun:
     server_cpu_seconds: float
     """What all processes of the server used at the peak."""
     resident_bytes: dict[str, list[int]]
-    """Memory of each process of the server at the end, by the program's name."""
+    """Memory of each process of the server at the end, by the program's name; what they share counts in each."""
 
     @property
     def server_cpu_us(self) -> float:
         """Microseconds of a core for each request."""
         return self.server_cpu_seconds / self.peak.requests * 1e6
+
+    @property
+    def server_cores(self) -> float:
+        """How many cores the server used at the peak."""
+        return self.server_cpu_seconds / self.peak.seconds
 
     @property
     def client_cores(self) -> float:

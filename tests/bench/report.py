@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from tests.bench.contenders import ECHO, EMPTY_RPC, ENVOY, FASTAPI, GRPC
+from tests.bench.contenders import ECHO, EMPTY_RPC, ENVOY, FASTAPI, GRPC, TWO_WORKERS
 from tests.bench.load import CONNECTIONS, Load
 from tests.bench.measuring import HttpRun, RpcRun
 from tests.bench.results import CORES, Results, median
@@ -54,7 +54,12 @@ def _http_notes(results: Results) -> Iterator[str]:
     )
     if (ratio := results.two_workers_ratio()) is not None:
         yield ""
-        yield f"Two workers to one process, with the load generator's own CPU accounted for: {ratio:.2f}."
+        runs = results.http[TWO_WORKERS]
+        used, generating = median(runs, lambda run: run.server_cores), median(runs, lambda run: run.client_cores)
+        yield (
+            f"Two workers to one process, with the load generator's own CPU accounted for: {ratio:.2f} "
+            f"(at the peak the workers used {used:.2f} cores, wrk {generating:.2f})."
+        )
 
 
 def _grpc_table(results: Results) -> Iterator[str]:

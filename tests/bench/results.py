@@ -36,7 +36,7 @@ class Results:
         One process needs one core, and the load generator finds another; two workers need both, and what the load
         generator uses of them they can't use. So the requests of their run are reckoned up to the cores that there are:
         times cores / (cores - cores that wrk used). That is right where they used all that wrk left them; where they
-        did not, it is too much.
+        did not, it is too much: the report tells what they used.
         """
         if not (self.http.get(TWO_WORKERS) and self.http.get(ONE_PROCESS)):
             return None

@@ -1,7 +1,8 @@
-"""The FastAPI monolith answers as our server does: so the benchmark compares what does the same."""
+"""The rivals answer as our server does: so the benchmark compares what does the same."""
 
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.bench.contenders import FASTAPI, ONE_PROCESS, OVER_HTTP
+from tests.bench.contenders import ENVOY, FASTAPI, ONE_PROCESS, OVER_HTTP
 from tests.bench.ground import Ground
 from tests.merchant import (
     RANDOM_SUM,
@@ -53,28 +54,29 @@ class Client:
 
 
 @pytest.fixture(scope="module")
-def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, Client]]:
-    """Of our server, and of the monolith."""
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, str], Client]]:
+    """Starts a contender of a name, which logs to a file of a name, and returns a client of it."""
     with ExitStack() as stack:
         ground = Ground(tmp_path_factory.mktemp("ground"), stack, tokens=1)
-        made = []
-        for name, log in ((ONE_PROCESS, "service.log"), (FASTAPI, "monolith.log")):
+
+        def start(name: str, log: str) -> Client:
             (contender,) = (contender for contender in OVER_HTTP if contender.name == name)
             folder = tmp_path_factory.mktemp("contender")
             served = stack.enter_context(contender.start(ground, folder))
             http = stack.enter_context(httpx2.Client(base_url=f"http://{served.address}", timeout=20.0))
-            made.append(Client(http, folder / log, ground.tokens.read_text().strip()))
-        yield made[0], made[1]
+            return Client(http, folder / log, ground.tokens.read_text().strip())
+
+        yield start
 
 
-@pytest.fixture
-def ours(clients: tuple[Client, Client]) -> Client:
-    return clients[0]
+@pytest.fixture(scope="module")
+def ours(start: Callable[[str, str], Client]) -> Client:
+    return start(ONE_PROCESS, "service.log")
 
 
-@pytest.fixture
-def monolith(clients: tuple[Client, Client]) -> Client:
-    return clients[1]
+@pytest.fixture(scope="module")
+def monolith(start: Callable[[str, str], Client]) -> Client:
+    return start(FASTAPI, "monolith.log")
 
 
 def shape(value: Any) -> Any:
@@ -211,3 +213,17 @@ def test_a_request_has_the_same_line_in_the_log(ours: Client, monolith: Client) 
     assert {name: lines[0][name] for name in ("event", "method", "route", "status", "endpoint_id", "provider")} == {
         name: lines[1][name] for name in ("event", "method", "route", "status", "endpoint_id", "provider")
     }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Envoy's wheel is for Linux")
+def test_envoy_answers_the_same_json(ours: Client, start: Callable[[str, str], Client]) -> None:
+    envoy = start(ENVOY, "envoy.log")
+    answers = [client.initiate(initiate_document(client.token), **{"X-Request-Id": "17"}) for client in (ours, envoy)]
+    assert answers[1].headers["X-Request-Id"] == "17"
+    assert shape(answers[0].json()) == shape(answers[1].json())
+    checks = [
+        client.check(answer.json()["invoiceId"], check_document(client.token, answer.json()))
+        for client, answer in zip((ours, envoy), answers, strict=True)
+    ]
+    assert checks[1].status_code == 200
+    assert shape(checks[0].json()) == shape(checks[1].json())

@@ -1,7 +1,7 @@
 """Envoy's gRPC-JSON transcoder in front of the service, configured for speed.
 
-One HTTP/2 connection to the service for each of its threads, no access log, no statistics of single routes, the
-request's id as the client sent it.
+One HTTP/2 connection to the service for each of its threads, no access log, no statistics, the request's id as the
+client sent it.
 """
 
 import json
@@ -81,6 +81,7 @@ def _wait_for_listener(process: subprocess.Popen[bytes], admin: Path, log: Path)
 def _config(service: str, descriptors: Path) -> dict[str, Any]:
     return {
         "admin": {"address": _socket("127.0.0.1:0")},
+        "stats_config": {"stats_matcher": {"reject_all": True}},
         "static_resources": {"listeners": [_listener(descriptors)], "clusters": [_cluster(service)]},
     }
 
