@@ -70,6 +70,7 @@ def _on_postgresql(ground: Ground, folder: Path) -> Iterator[Served]:
     server.start()
     try:
         server.execute("CREATE DATABASE run TEMPLATE sale", database="postgres")
+        server.execute("CHECKPOINT", database="postgres")  # what writing the copy costs is no part of the run
         with _service(ground, folder, store=server.url("run")) as program:
             yield Served(str(program.http), (program.pid, server.pid))
         server.execute("DROP DATABASE run WITH (FORCE)", database="postgres")

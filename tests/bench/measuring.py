@@ -26,6 +26,8 @@ class HttpRun:
     peak: Load
     half: Load
     """Under half of the contender's peak, the median of its runs so far."""
+    half_rate: float
+    """How many requests a second that was; what was answered can be less."""
     server_cpu_seconds: float
     """What all processes of the server used at the peak."""
     resident_bytes: dict[str, list[int]]
@@ -117,7 +119,7 @@ def run_over_http(
         resident: dict[str, list[int]] = {}
         for process in families(served.pids):
             resident.setdefault(process.name, []).append(process.resident_bytes)
-    return HttpRun(peak, half, used, resident)
+    return HttpRun(peak, half, rate, used, resident)
 
 
 def run_over_grpc(contender: Contender, ground: Ground, *, seconds: int) -> RpcRun:

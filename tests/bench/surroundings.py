@@ -2,9 +2,11 @@
 
 import platform
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 
 import apsw
 
@@ -33,6 +35,7 @@ def surroundings(arguments: Sequence[str]) -> dict[str, str]:
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "cores": str(CORES),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "files on": _file_system(Path(tempfile.gettempdir())),
         "Python": platform.python_version(),
         **{name: version(name) for name in _PACKAGES},
         "SQLite": f"{apsw.sqlite_lib_version()} (apsw {version('apsw')})",
@@ -45,6 +48,13 @@ def surroundings(arguments: Sequence[str]) -> dict[str, str]:
 def _postgresql_version() -> str:
     with postgresql_installation() as installation:
         return installation.run("postgres", "--version").split()[-1]
+
+
+def _file_system(folder: Path) -> str:
+    """Return of which kind the file system of a folder is: on tmpfs, say, what is durable costs nothing."""
+    mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+    _, kind = max((len(place), kind) for place, kind in mounts if folder.resolve().is_relative_to(place))
+    return kind
 
 
 def _told(*command: str) -> str:
