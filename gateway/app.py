@@ -20,10 +20,11 @@ def create_app(channel: grpc.aio.Channel, *, deadline_seconds: float, max_body_b
         max_body_bytes: how long the body of a request may be.
     """
     ready = Ready(channel, deadline_seconds=deadline_seconds)
-    routes = [Route(Alive.path, Alive(), methods=["GET"]), Route(Ready.path, ready, methods=["GET"])]
+    routes = []
     for route in annotated_routes():
         transcoder = Transcoder(route, channel, deadline_seconds=deadline_seconds, max_body_bytes=max_body_bytes)
         routes.append(Route(route.path, transcoder, methods=[route.http_method], name=route.rpc.name))
+    routes += [Route(Alive.path, Alive(), methods=["GET"]), Route(Ready.path, ready, methods=["GET"])]
     app = _Gateway(routes=routes)
     app.router.redirect_slashes = False  # a redirect would be an answer without the contract's body
     return app

@@ -1,10 +1,10 @@
 """How an error is told over HTTP: the contract's body, made from the error table in the proto."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import grpc
+import orjson
 from connectingparty.sale.v1 import error_reason_pb2
 from connectingparty.sale.v1.error_reason_pb2 import ErrorCause, ErrorKind, ErrorReason, error_kind
 from google.protobuf.message import Message
@@ -72,7 +72,7 @@ class GatewayError(Exception):
         }
         if self.invoice_id is not None:
             content["invoiceId"] = self.invoice_id
-        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+        return orjson.dumps(content)
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> GatewayError:

@@ -5,11 +5,11 @@ in protobuf's canonical JSON but for 64-bit integers: they are written as number
 and read as numbers or decimal strings. `json_format` would take ten times as long.
 """
 
-import json
 import re
 from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import orjson
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -20,7 +20,6 @@ MessageT = TypeVar("MessageT", bound=Message)
 _TIMESTAMP = Timestamp.DESCRIPTOR.full_name
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)", re.ASCII)
-_ENCODE_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _INTEGER_BITS = {
     FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
     FieldDescriptor.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
@@ -76,7 +75,7 @@ class JsonCodec(Generic[MessageT]):
 
     def encode(self, message: MessageT) -> bytes:
         """Return a message as JSON in UTF-8."""
-        return _ENCODE_JSON(self.to_object(message)).encode()
+        return orjson.dumps(self.to_object(message))
 
     def to_object(self, message: MessageT) -> dict[str, Any]:
         """Return a message as the object that its JSON is."""

@@ -2,8 +2,7 @@
 
 from hmac import compare_digest
 
-from structlog.contextvars import bind_contextvars
-
+from service.call_log import tell
 from service.endpoints import Endpoints
 from service.errors import ErrorReason, SaleError
 from service.identifiers import hash_access_token
@@ -42,7 +41,7 @@ def bind_to_log(sale: Sale, endpoints: Endpoints) -> None:
         endpoints: among which is the sale's, if it is configured.
     """
     endpoint = endpoints.find(sale.endpoint_id)
-    bind_contextvars(
+    tell(
         invoice_id=sale.invoice_id,
         endpoint_id=sale.endpoint_id,
         provider=endpoint.provider if endpoint else None,

@@ -1,11 +1,17 @@
 """Logs: one line an event on standard error, JSON unless that is a terminal. No secret is ever in one."""
 
+import json
 import logging
 import sys
 import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
 
+import orjson
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
+
+from gateway.program.line_writer import LineWriter
 
 # Nothing here is logged on purpose; this is for the day that somebody does.
 _SECRET_NAMES = frozenset(
@@ -38,10 +44,18 @@ _SECRET_NAMES = frozenset(
 )
 
 
-def configure_logs() -> None:
-    """Send the events of this project, and the warnings of its libraries, to standard error."""
+def configure_logs(known_of_call: Callable[[], Mapping[str, Any]] = dict) -> None:
+    """Send the events of this project, and the warnings of its libraries, to standard error.
+
+    Args:
+        known_of_call: returns what is added to every line of the call that runs.
+    """
+
+    def add_known(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+        return {**known_of_call(), **event}
+
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
+        add_known,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _redact,
@@ -50,13 +64,13 @@ def configure_logs() -> None:
     renderer: Processor
     if sys.stderr.isatty():
         renderer = structlog.dev.ConsoleRenderer()
+        structlog.configure([*shared, renderer], logger_factory=structlog.WriteLoggerFactory(sys.stderr))
     else:
         renderer = structlog.processors.JSONRenderer()
+        writer = LineWriter(sys.stderr.fileno())
+        structlog.configure([*shared, _render], logger_factory=lambda *names: writer)
     structlog.configure(
-        processors=[*shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO), cache_logger_on_first_use=True
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -70,9 +84,17 @@ def configure_logs() -> None:
 
 
 def _redact(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
-    for key in _SECRET_NAMES & event.keys():
-        event[key] = "[redacted]"
+    if not _SECRET_NAMES.isdisjoint(event):
+        for key in _SECRET_NAMES & event.keys():
+            event[key] = "[redacted]"
     return event
+
+
+def _render(logger: WrappedLogger, name: str, event: EventDict) -> bytes:
+    try:
+        return orjson.dumps(event, default=repr)
+    except TypeError:  # half of a surrogate pair: what the system gave was no UTF-8
+        return json.dumps(event, default=repr).encode()
 
 
 def _exception_without_text(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:

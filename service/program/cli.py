@@ -10,6 +10,7 @@ from gateway.program.cli import DISTRIBUTION, config_option, http_option, one_li
 from gateway.program.logs import configure_logs
 from gateway.program.settings import Address, bind, bound_address, load_settings
 from gateway.program.workers import supervise
+from service.call_log import known_of_call
 from service.program import maintenance
 from service.program.copy import copy
 from service.program.development import banner, with_development_defaults
@@ -60,7 +61,7 @@ def serve(
         settings = with_development_defaults(settings)
     endpoints_of(settings.endpoints)
     vault_keys_of(settings.vault)
-    configure_logs()
+    configure_logs(known_of_call)
     bind(settings.grpc.listen, "grpc.listen").close()  # gRPC itself would tell in many lines, or share the port
     listener = None if no_http else bind(settings.http.listen, "http.listen")
     http_address = None if listener is None else bound_address(listener)

@@ -12,6 +12,7 @@ from gateway.program.logs import configure_logs
 from gateway.program.process import run_server
 from gateway.program.serve import create_http_server
 from gateway.program.settings import Address, ConfigurationError, load_settings
+from service.call_log import known_of_call
 from service.errors import StoreUnavailable
 from service.program.domain import Domain, create_domain
 from service.program.settings import ServiceSettings
@@ -137,7 +138,7 @@ def serve(
         grpc: where the gRPC port is.
         on_ready: called with where it is once both ports are served.
     """
-    configure_logs()
+    configure_logs(known_of_call)
 
     async def create() -> ServiceServer:
         return ServiceServer(await create_domain(settings), settings, config, listener, grpc)
@@ -153,7 +154,7 @@ def serve_worker(
     on_ready: Callable[[], None],
 ) -> None:
     """As `serve`, for one of several workers: the supervisor knows both ports."""
-    configure_logs()
+    configure_logs(known_of_call)
 
     async def create() -> ServiceServer:
         server = ServiceServer(await create_domain(settings), settings, config, listener, grpc)

@@ -11,8 +11,8 @@ import structlog
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import BadRequest
-from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
+from service.call_log import begin_call, known_of_call, tell
 from service.errors import ErrorReason, FieldViolation, SaleError
 from service.rpc.bounds import find_violations
 from service.rpc.status import status_of
@@ -150,8 +150,7 @@ class Errors(CallInterceptor):
 
     async def around(self, method: str, request: Any, context: Context, proceed: Behaviour) -> Any:
         """See `CallInterceptor`."""
-        clear_contextvars()
-        bind_contextvars(request_id=_request_id(context))
+        begin_call(_request_id(context))
         try:
             response = await proceed(request, context)
         except SaleError as error:
@@ -163,7 +162,7 @@ class Errors(CallInterceptor):
         else:
             context.set_trailing_metadata(tuple(_told()))
             return response
-        bind_contextvars(code=int(refusal.reason))
+        tell(code=int(refusal.reason))
         status = status_of(refusal, {key: value for key, value in _known().items() if key == "invoice_id"})
         return await context.abort(status.code, status.details, (*_told(), *status.trailing_metadata))
 
@@ -186,10 +185,8 @@ class Bounds(CallInterceptor):
         """See `CallInterceptor`."""
         if isinstance(request, DecodeError):
             raise SaleError(ErrorReason.ERROR_REASON_MALFORMED_REQUEST)
-        violations = {violation.field: violation for violation in find_violations(request)}
-        violations |= {violation.field: violation for violation in _unreadable_fields(context)}
-        if violations:
-            raise SaleError.invalid_fields(list(violations.values()))
+        if violations := [*find_violations(request), *_unreadable_fields(context)]:
+            raise SaleError.invalid_fields(list({violation.field: violation for violation in violations}.values()))
         return await proceed(request, context)
 
 
@@ -226,7 +223,7 @@ def _request_id(context: Context) -> str:
 
 
 def _known() -> dict[str, str]:
-    known = get_contextvars()
+    known = known_of_call()
     return {key: known[key] for key in _TOLD if known.get(key)}
 
 

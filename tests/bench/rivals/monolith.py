@@ -18,10 +18,10 @@ from fastapi import Path as PathParameter
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware import Middleware
 from starlette.exceptions import HTTPException
-from structlog.contextvars import bind_contextvars
 
 from gateway.errors import GatewayError
 from gateway.program.settings import load_settings
+from service.call_log import tell
 from service.cards import SourceOfFunds
 from service.errors import ErrorReason, SaleError
 from service.idempotency import parse_key
@@ -146,7 +146,7 @@ async def _tell_route(request: Request, error: Exception) -> Response:
 
 
 def _answer(request: Request, reason: ErrorReason.ValueType, message: str | None = None) -> Response:
-    bind_contextvars(code=int(reason))
+    tell(code=int(reason))
     error = GatewayError(reason, message, invoice_id=request.path_params.get("invoice_id"))
     return Response(error.body(), error.http_status, media_type="application/json")
 

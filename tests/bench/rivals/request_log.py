@@ -5,7 +5,8 @@ from secrets import token_hex
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.contextvars import bind_contextvars, clear_contextvars
+
+from service.call_log import begin_call
 
 _HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
@@ -30,8 +31,7 @@ class RequestLog:
         started = time.perf_counter()
         request_id = next((value for name, value in scope["headers"] if name == b"x-request-id"), None)
         request_id = request_id or token_hex(16).encode()
-        clear_contextvars()
-        bind_contextvars(request_id=request_id.decode("latin-1"))
+        begin_call(request_id.decode("latin-1"))
         status = None
 
         async def send_with_id(message: Message) -> None:

@@ -7,13 +7,14 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from gateway.program.logs import configure_logs
+from service.call_log import known_of_call
 
 _log = structlog.stdlib.get_logger(__name__)
 
 
 def serve(app: ASGIApp) -> None:
     """Serve until SIGTERM, and log where as our own programs do."""
-    configure_logs()
+    configure_logs(known_of_call)
     listener = socket.create_server(("127.0.0.1", 0))
     # Connections wait from here on until it accepts them.
     _log.info("serving", http=f"127.0.0.1:{listener.getsockname()[1]}")

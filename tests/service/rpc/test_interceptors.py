@@ -12,9 +12,9 @@ from connectingparty.sale.v1 import sale_service_pb2_grpc as pb_grpc
 from google.protobuf.json_format import ParseDict
 from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_status import rpc_status
-from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
+from service.call_log import known_of_call
 from service.errors import ErrorReason, SaleError
 from service.rpc.interceptors import Bounds, Errors, InterceptedServer, RequestLog
 from service.sales import CheckSale, InitiateSale, Sales
@@ -46,6 +46,10 @@ class Servicer(pb_grpc.SaleServiceServicer):
                 await asyncio.Event().wait()
 
 
+def add_known(logger: Any, name: str, event: Any) -> Any:
+    return {**known_of_call(), **event}
+
+
 class Served(NamedTuple):
     server: grpc.aio.Server
     channel: Any
@@ -66,7 +70,7 @@ async def served(sales: Sales) -> AsyncIterator[Served]:
     intercepted.refuse_other_rpcs()
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    with capture_logs(processors=[merge_contextvars]) as lines:
+    with capture_logs(processors=[add_known]) as lines:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             yield Served(server, channel, pb_grpc.SaleServiceStub(channel), lines)
         await server.stop(None)
