@@ -17,6 +17,7 @@ import httpx2
 
 PROGRAMS = Path(sys.executable).parent
 START_SECONDS = 30.0
+LOG_SECONDS = 0.05
 STOP_SECONDS = 30.0
 ANY_PORT = "127.0.0.1:0"
 # Channels to one address share a connection otherwise, and with it the back-off after a server went away.
@@ -51,7 +52,11 @@ class Program:
         return self._process.pid
 
     def events(self) -> list[dict[str, Any]]:
-        """Return what it has logged."""
+        """Return what it has logged: lines that wait for others too."""
+        time.sleep(LOG_SECONDS)
+        return self._read_events()
+
+    def _read_events(self) -> list[dict[str, Any]]:
         with self._log.open("rb") as log:
             log.seek(self._log_from)
             return [json.loads(line) for line in log.read().splitlines() if line.startswith(b"{")]
@@ -60,7 +65,7 @@ class Program:
         """Return the first event of this name."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            for event in self.events():
+            for event in self._read_events():
                 if event["event"] == name:
                     return event
             if self._process.poll() is not None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,6 +25,7 @@ from tests.merchant import (
     with_card,
     with_member,
 )
+from tests.running import LOG_SECONDS
 
 JSON = {"Content-Type": "application/json"}
 
@@ -207,6 +209,7 @@ def test_a_request_has_the_same_line_in_the_log(ours: Client, monolith: Client) 
     for client in (ours, monolith):
         request_id = new_token()
         client.initiate(initiate_document(client.token), **{"X-Request-Id": request_id})
+        time.sleep(LOG_SECONDS)
         (line,) = (line for line in client.log.read_text().splitlines() if request_id in line)
         lines.append(json.loads(line))
     assert shape(lines[0]) == shape(lines[1])
