@@ -7,6 +7,7 @@ import grpc
 
 from gateway.app import create_app
 from gateway.http_server import HttpServer
+from gateway.multiplexing import MultiplexedChannel
 from gateway.program.logs import configure_logs
 from gateway.program.process import run_server
 from gateway.program.settings import GatewaySettings, ProgramSettings
@@ -32,7 +33,8 @@ class GatewayServer:
     """
 
     def __init__(self, settings: GatewaySettings, listener: socket.socket) -> None:
-        self._channel = grpc.aio.insecure_channel(str(settings.http.service), options=_CHANNEL_OPTIONS)
+        channel = grpc.aio.insecure_channel(str(settings.http.service), options=_CHANNEL_OPTIONS)
+        self._channel = MultiplexedChannel(channel)
         self._http = create_http_server(settings, self._channel, listener)
 
     async def start(self) -> None:

@@ -31,6 +31,10 @@ class InProcessServer:
         for name, handler in method_handlers.items():
             self._handlers[f"/{service_name}/{name}"] = handler
 
+    def handler(self, method: str) -> Handler | None:
+        """Return what handles an rpc, by its full name; None if nothing does."""
+        return self._handlers.get(method)
+
     def channel(self) -> "InProcessChannel":
         """Return a channel to the servicers."""
         return InProcessChannel(self._handlers)

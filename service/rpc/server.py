@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import grpc
+from connectingparty.multiplex.v1.multiplex_service_pb2_grpc import add_MultiplexServiceServicer_to_server
 from connectingparty.sale.v1 import access_token_service_pb2, card_service_pb2, sale_service_pb2
 from connectingparty.sale.v1.access_token_service_pb2_grpc import add_AccessTokenServiceServicer_to_server
 from connectingparty.sale.v1.card_service_pb2_grpc import add_CardServiceServicer_to_server
@@ -19,12 +20,13 @@ from service.rpc.card_servicer import CardServicer
 from service.rpc.health import StoreHealth
 from service.rpc.in_process import InProcessServer
 from service.rpc.interceptors import Bounds, Errors, InterceptedServer, RequestLog
+from service.rpc.multiplexing import MultiplexServicer
 from service.rpc.sale_servicer import SaleDomain, SaleServicer
 from service.store import Store
 
 MAX_MESSAGE_BYTES = 64 * 1024
 MAX_CONCURRENT_STREAMS = 1000
-"""Per connection."""
+"""Per connection; and of calls that share a stream."""
 MAX_CONCURRENT_RPCS = 4096
 """Per process; more are refused at once."""
 
@@ -70,15 +72,23 @@ class SaleServer:
             ),
         )
         self._in_process = InProcessServer()
-        # Calls in process are part of a request that the gateway logs.
-        on_port = InterceptedServer(self._server, (RequestLog(), Errors(), Bounds()))
-        in_process = InterceptedServer(self._in_process, (Errors(), Bounds()))
-        for server in (on_port, in_process):
+        on_streams = InProcessServer()
+        over_network = (RequestLog(), Errors(), Bounds())
+        in_process = (Errors(), Bounds())  # such a call is part of a request that the gateway logs
+        on_port = InterceptedServer(self._server, over_network)
+        targets = (
+            on_port,
+            InterceptedServer(on_streams, over_network),
+            InterceptedServer(self._in_process, in_process),
+        )
+        for server in targets:
             target: Any = server  # to the stubs another class
             add_SaleServiceServicer_to_server(SaleServicer(domain, watch_patience=watch_patience), target)
             add_AccessTokenServiceServicer_to_server(AccessTokenServicer(access_tokens), target)
             add_CardServiceServicer_to_server(CardServicer(cards), target)
             add_HealthServicer_to_server(self._health.servicer, target)
+        self._multiplex = MultiplexServicer(on_streams, max_running=MAX_CONCURRENT_STREAMS)
+        add_MultiplexServiceServicer_to_server(self._multiplex, self._server)
         on_port.refuse_other_rpcs()
         if reflection:
             _enable_reflection((*_SERVICES, "grpc.health.v1.Health"), on_port)
@@ -111,6 +121,7 @@ class SaleServer:
         """Let health checks know that the end is near, and whoever watches sales."""
         await self._health.stop()
         self._reader.stop()
+        self._multiplex.drain()
 
     async def stop(self, grace_seconds: float) -> None:
         """Accept no more calls, and give those that run so long to end."""

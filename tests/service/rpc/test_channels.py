@@ -1,4 +1,4 @@
-"""A call in process and a call over the network can't be told apart by what they answer."""
+"""A call in process, over the network and over a shared stream can't be told apart by what they answer."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import grpc
 import pytest
+from connectingparty.multiplex.v1.multiplex_service_pb2_grpc import add_MultiplexServiceServicer_to_server
 from connectingparty.sale.v1.error_reason_pb2 import ErrorReason
 from connectingparty.sale.v1.sale_service_pb2 import CheckSaleRequest, CheckSaleResponse
 from connectingparty.sale.v1.sale_service_pb2_grpc import SaleServiceServicer, SaleServiceStub
@@ -13,9 +14,11 @@ from connectingparty.sale.v1.sale_service_pb2_grpc import add_SaleServiceService
 from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_status import rpc_status
 
+from gateway.multiplexing import MultiplexedChannel
 from service.errors import SaleError
 from service.rpc.in_process import InProcessServer
 from service.rpc.interceptors import Errors, InterceptedServer, metadata_values
+from service.rpc.multiplexing import MultiplexServicer
 
 pytestmark = pytest.mark.anyio
 SECRET = "the password of the database"
@@ -59,7 +62,7 @@ async def servicer(anyio_backend: str) -> Servicer:
     return Servicer()  # type: ignore[abstract]  # serves only what is called here
 
 
-@pytest.fixture(params=["network", "in process"])
+@pytest.fixture(params=["network", "in process", "stream"])
 async def stub(request: pytest.FixtureRequest, servicer: Servicer) -> AsyncIterator[Any]:
     if request.param == "in process":
         in_process = InProcessServer()
@@ -67,12 +70,15 @@ async def stub(request: pytest.FixtureRequest, servicer: Servicer) -> AsyncItera
         async with in_process.channel() as channel:
             yield SaleServiceStub(channel)
         return
-    server = grpc.aio.server()
-    add_servicer(servicer, InterceptedServer(server, (Errors(),)))  # type: ignore[arg-type]
+    server, on_streams = grpc.aio.server(), InProcessServer()
+    for target in (server, on_streams):
+        add_servicer(servicer, InterceptedServer(target, (Errors(),)))  # type: ignore[arg-type]
+    add_MultiplexServiceServicer_to_server(MultiplexServicer(on_streams, max_running=10), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield SaleServiceStub(channel)
+    network: grpc.aio.Channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+    async with MultiplexedChannel(network) if request.param == "stream" else network as channel_:
+        yield SaleServiceStub(channel_)
     await server.stop(None)
 
 

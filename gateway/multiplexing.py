@@ -1,0 +1,290 @@
+"""Unary calls that share the messages of one stream to the service (`connectingparty.multiplex.v1`)."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Generator, Iterable
+from typing import Any
+
+import grpc
+from connectingparty.multiplex.v1.multiplex_service_pb2 import (
+    Answer,
+    Call,
+    Metadata,
+    MultiplexRequest,
+    MultiplexResponse,
+)
+from connectingparty.multiplex.v1.multiplex_service_pb2_grpc import MultiplexServiceStub
+
+_MAX_SHARED_BYTES = 16 * 1024
+"""Of a request: a larger one is a call of its own. Of a message: it is full then, and far below what a server takes."""
+_SWEEP_SECONDS = 0.1
+"""How often calls are looked for that the service did not end at their deadline."""
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class MultiplexedChannel(grpc.aio.Channel):
+    """A channel whose unary calls share a stream; all others go over the channel below as they are.
+
+    Args:
+        channel: to the service; closed with this one.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
+        self._open_stream: Any = MultiplexServiceStub(channel).Multiplex
+        self._stream: _Stream | None = None
+        self._is_served = True
+
+    def unary_unary(
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        _registered_method: bool | None = False,
+    ) -> "_MultiCallable":
+        """Return what a generated stub calls for one method."""
+        alone = self._channel.unary_unary(method, request_serializer, response_deserializer)
+        return _MultiCallable(self, method, request_serializer, response_deserializer, alone)
+
+    def unary_stream(self, *arguments: Any, **named: Any) -> Any:
+        """See `grpc.aio.Channel`."""
+        return self._channel.unary_stream(*arguments, **named)
+
+    def stream_unary(self, *arguments: Any, **named: Any) -> Any:
+        """See `grpc.aio.Channel`."""
+        return self._channel.stream_unary(*arguments, **named)
+
+    def stream_stream(self, *arguments: Any, **named: Any) -> Any:
+        """See `grpc.aio.Channel`."""
+        return self._channel.stream_stream(*arguments, **named)
+
+    async def __aenter__(self) -> "MultiplexedChannel":
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+    async def close(self, grace: float | None = None) -> None:
+        """See `grpc.aio.Channel`."""
+        await self._channel.close(grace)
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        """See `grpc.aio.Channel`."""
+        return self._channel.get_state(try_to_connect)
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        """See `grpc.aio.Channel`."""
+        await self._channel.wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:
+        """See `grpc.aio.Channel`."""
+        await self._channel.channel_ready()
+
+    def stream(self) -> "_Stream | None":
+        """Return the stream that takes new calls; None if this service has no streams."""
+        if self._stream is None or not self._stream.takes_calls:
+            if self._stream is not None and self._stream.is_unknown:
+                self._is_served = False
+            self._stream = _Stream(self._open_stream()) if self._is_served else None
+        return self._stream
+
+
+class _Stream:
+    """A stream, and the calls that wait for their answers on it."""
+
+    def __init__(self, call: Any) -> None:
+        self.takes_calls = True
+        self.is_unknown = False
+        """Whether the service has no such rpc: it is of a version before."""
+        self._call = call
+        self._loop = asyncio.get_running_loop()
+        self._ids = itertools.count(1)
+        self._waiting: dict[int, tuple[asyncio.Future[Answer], float]] = {}
+        """By the id of the call, with its deadline by the monotonic clock."""
+        self._outgoing: list[Call] = []
+        self._cancelled: list[int] = []
+        self._sweep: asyncio.TimerHandle | None = None
+        self._writing: asyncio.Task[None] | None = None
+        self._reading = asyncio.create_task(self._read())
+
+    def begin(
+        self, method: str, request: bytes, metadata: Iterable[Metadata], timeout: float
+    ) -> asyncio.Future[Answer]:
+        """Begin a call, and return what its answer will be; when that is cancelled, so is the call."""
+        id = next(self._ids)
+        future: asyncio.Future[Answer] = self._loop.create_future()
+        self._waiting[id] = future, time.monotonic() + timeout
+        self._outgoing.append(Call(id=id, method=method, request=request, metadata=metadata, timeout=timeout))
+        self._write_soon()
+        if self._sweep is None:
+            self._sweep = self._loop.call_later(_SWEEP_SECONDS, self._end_overdue)
+        future.add_done_callback(lambda future: self._cancel(id) if future.cancelled() else None)
+        return future
+
+    def _cancel(self, id: int) -> None:
+        if self._waiting.pop(id, None) is not None and not self._reading.done():
+            self._cancelled.append(id)
+            self._write_soon()
+
+    def _end_overdue(self) -> None:
+        now = time.monotonic()
+        for id, (future, deadline) in list(self._waiting.items()):
+            if deadline <= now:
+                self._cancel(id)
+                future.set_exception(_failure(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded"))
+        self._sweep = self._loop.call_later(_SWEEP_SECONDS, self._end_overdue) if self._waiting else None
+
+    def _write_soon(self) -> None:
+        if self._writing is None:
+            self._writing = self._loop.create_task(self._write())  # with what others begin by then
+
+    async def _write(self) -> None:
+        try:
+            while self._outgoing or self._cancelled:
+                await self._call.write(self._next_message())
+            if not self.takes_calls:
+                await self._call.done_writing()
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            self.takes_calls = False  # the stream has ended: who reads it learns why, and tells every caller
+        finally:
+            self._writing = None
+
+    def _next_message(self) -> MultiplexRequest:
+        count, size = 0, 0
+        while count < len(self._outgoing) and (not count or size < _MAX_SHARED_BYTES):
+            size += len(self._outgoing[count].request)
+            count += 1
+        message = MultiplexRequest(calls=self._outgoing[:count], cancelled=self._cancelled)
+        del self._outgoing[:count]
+        self._cancelled.clear()
+        return message
+
+    async def _read(self) -> None:
+        code, details = grpc.StatusCode.UNAVAILABLE, "The service has ended the stream."
+        try:
+            while isinstance(message := await self._call.read(), MultiplexResponse):
+                for answer in message.answers:
+                    future, _ = self._waiting.pop(answer.id, (None, 0.0))
+                    if future is not None and not future.done():
+                        future.set_result(answer)
+                if message.draining:
+                    self.takes_calls = False
+                    self._write_soon()
+        except grpc.aio.AioRpcError as error:
+            code, details = error.code(), error.details() or ""
+            self.is_unknown = code is grpc.StatusCode.UNIMPLEMENTED
+        finally:
+            self.takes_calls = False
+            waiting, self._waiting = self._waiting, {}
+            for future, _ in waiting.values():
+                if not future.done():
+                    future.set_exception(_failure(grpc.StatusCode.UNAVAILABLE if self.is_unknown else code, details))
+
+
+class _MultiCallable(grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
+    def __init__(
+        self,
+        channel: MultiplexedChannel,
+        method: str,
+        serialize: Callable[[Any], bytes],
+        deserialize: Callable[[bytes], Any],
+        alone: Any,
+    ) -> None:
+        self._channel = channel
+        self._method = method
+        self._serialize = serialize
+        self._deserialize = deserialize
+        self._alone = alone
+
+    def __call__(
+        self,
+        request: Any,
+        *,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> Any:
+        """Begin a call.
+
+        Args:
+            request: the message.
+            timeout: seconds until it fails with DEADLINE_EXCEEDED; without one it is a call of its own.
+            metadata: pairs of key and value.
+            credentials: as of grpc.aio; with some it is a call of its own.
+            wait_for_ready: the same.
+            compression: the same.
+        """
+        data = self._serialize(request)
+        stream = self._channel.stream() if timeout is not None and len(data) <= _MAX_SHARED_BYTES else None
+        if stream is None or timeout is None or credentials or wait_for_ready or compression:
+            return self._alone(
+                request,
+                timeout=timeout,
+                metadata=metadata,
+                credentials=credentials,
+                wait_for_ready=wait_for_ready,
+                compression=compression,
+            )
+        return _Call(stream.begin(self._method, data, map(_packed, metadata or ()), timeout), self._deserialize)
+
+
+class _Call(grpc.aio.UnaryUnaryCall[Any, Any]):
+    def __init__(self, answer: asyncio.Future[Answer], deserialize: Callable[[bytes], Any]) -> None:
+        self._answer = answer
+        self._deserialize = deserialize
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        answer = yield from self._answer.__await__()
+        if answer.code:
+            raise _failure(_CODES[answer.code], answer.details, _unpacked(answer))
+        return self._deserialize(answer.response)
+
+    async def initial_metadata(self) -> grpc.aio.Metadata:
+        return grpc.aio.Metadata()
+
+    async def trailing_metadata(self) -> grpc.aio.Metadata:
+        return grpc.aio.Metadata(*_unpacked(await self._answer))
+
+    async def code(self) -> grpc.StatusCode:
+        return _CODES[(await self._answer).code]
+
+    async def details(self) -> str:
+        return (await self._answer).details
+
+    async def wait_for_connection(self) -> None:
+        await asyncio.wait((self._answer,))
+
+    def done(self) -> bool:
+        return self._answer.done()
+
+    def cancelled(self) -> bool:
+        return self._answer.cancelled()
+
+    def cancel(self) -> bool:
+        return self._answer.cancel()
+
+    def time_remaining(self) -> float | None:
+        raise NotImplementedError
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        self._answer.add_done_callback(lambda answer: callback(self))
+
+
+def _failure(code: grpc.StatusCode, details: str, metadata: Iterable[tuple[str, Any]] = ()) -> grpc.aio.AioRpcError:
+    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(*metadata), details)
+
+
+def _packed(pair: tuple[str, str | bytes]) -> Metadata:
+    key, value = pair
+    return Metadata(key=key, value=value if isinstance(value, bytes) else value.encode())
+
+
+def _unpacked(answer: Answer) -> list[tuple[str, Any]]:
+    return [
+        (item.key, item.value if item.key.endswith("-bin") else item.value.decode())
+        for item in answer.trailing_metadata
+    ]

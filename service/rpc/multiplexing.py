@@ -1,0 +1,136 @@
+"""Calls that share the messages of one stream: `connectingparty.multiplex.v1.MultiplexService`."""
+
+import asyncio
+from typing import Any
+
+import grpc
+from connectingparty.multiplex.v1.multiplex_service_pb2 import (
+    Answer,
+    Call,
+    Metadata,
+    MultiplexRequest,
+    MultiplexResponse,
+)
+from connectingparty.multiplex.v1.multiplex_service_pb2_grpc import MultiplexServiceServicer
+
+from service.rpc.in_process import InProcessServer
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class MultiplexServicer(MultiplexServiceServicer):
+    """Carries calls to servicers in this process.
+
+    Args:
+        servicers: what can be called.
+        max_running: how many calls of a stream may run at once; more are refused.
+    """
+
+    def __init__(self, servicers: InProcessServer, *, max_running: int) -> None:
+        self._servicers = servicers
+        self._max_running = max_running
+        self._streams: set[_Stream] = set()
+        self._draining = False
+
+    async def Multiplex(  # type: ignore[override]  # writes to the context, whenever there are answers
+        self, request_iterator: Any, context: Context
+    ) -> None:
+        """See the proto."""
+        stream = _Stream(self._servicers, self._max_running, context)
+        self._streams.add(stream)
+        try:
+            if self._draining:
+                stream.drain()
+            await stream.serve()
+        finally:
+            self._streams.discard(stream)
+
+    def drain(self) -> None:
+        """Let callers begin no more calls on the streams that there are; they end once their calls are answered."""
+        self._draining = True
+        for stream in self._streams:
+            stream.drain()
+
+
+class _Stream:
+    def __init__(self, servicers: InProcessServer, max_running: int, context: Context) -> None:
+        self._servicers = servicers
+        self._channel = servicers.channel()
+        self._max_running = max_running
+        self._context = context
+        self._running: dict[int, asyncio.Task[None]] = {}
+        self._answers: list[Answer] = []
+        self._writing: asyncio.Task[None] | None = None
+        self._draining = False
+        self._has_told = False
+        """Whether the caller knows of the draining."""
+
+    async def serve(self) -> None:
+        """Run calls until the caller has closed its half and all are answered."""
+        try:
+            while isinstance(message := await self._context.read(), MultiplexRequest):
+                for call in message.calls:
+                    self._begin(call)
+                for id in message.cancelled:
+                    if (task := self._running.get(id)) is not None:
+                        task.cancel()
+            while tasks := [*self._running.values(), *([self._writing] if self._writing else [])]:
+                await asyncio.wait(tasks)
+        finally:
+            for task in self._running.values():
+                task.cancel()
+
+    def drain(self) -> None:
+        """Ask the caller to begin no more calls here."""
+        self._draining = True
+        self._write_soon()
+
+    def _begin(self, call: Call) -> None:
+        if len(self._running) >= self._max_running:
+            code: int = grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+            self._answer(Answer(id=call.id, code=code, details="Too many calls run on this stream."))
+            return
+        self._running[call.id] = task = asyncio.create_task(self._run(call))
+        task.add_done_callback(lambda task: self._running.pop(call.id))
+
+    async def _run(self, call: Call) -> None:
+        handler: Any = self._servicers.handler(call.method)
+        request = handler and handler.request_deserializer(call.request)
+        running = self._channel.unary_unary(call.method)(
+            request, timeout=call.timeout, metadata=tuple(map(_unpacked, call.metadata))
+        )
+        answer = Answer(id=call.id)
+        try:
+            response = await running
+            answer.response = handler.response_serializer(response)
+        except grpc.aio.AioRpcError as error:
+            answer.code, answer.details = error.code().value[0], error.details() or ""
+        answer.trailing_metadata.extend(map(_packed, await running.trailing_metadata()))
+        self._answer(answer)
+
+    def _answer(self, answer: Answer) -> None:
+        self._answers.append(answer)
+        self._write_soon()
+
+    def _write_soon(self) -> None:
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write())  # with what others answer by then
+
+    async def _write(self) -> None:
+        try:
+            while self._answers or self._draining > self._has_told:
+                answers, self._answers, self._has_told = self._answers, [], self._draining
+                await self._context.write(MultiplexResponse(answers=answers, draining=self._draining))
+        except grpc.aio.InternalError:  # how grpc.aio tells that the caller has gone; reading ends too
+            self._answers.clear()
+        finally:
+            self._writing = None
+
+
+def _packed(pair: tuple[str, str | bytes]) -> Metadata:
+    key, value = pair
+    return Metadata(key=key, value=value if isinstance(value, bytes) else value.encode())
+
+
+def _unpacked(item: Metadata) -> tuple[str, str | bytes]:
+    return item.key, item.value if item.key.endswith("-bin") else item.value.decode()
