@@ -2,8 +2,8 @@
 
 import grpc
 from starlette.applications import Starlette
-from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Scope
 
 from gateway.health import Alive, Ready
 from gateway.request_log import RequestLog
@@ -23,11 +23,22 @@ def create_app(channel: grpc.aio.Channel, *, deadline_seconds: float, max_body_b
     routes = []
     for route in annotated_routes():
         transcoder = Transcoder(route, channel, deadline_seconds=deadline_seconds, max_body_bytes=max_body_bytes)
-        routes.append(Route(route.path, transcoder, methods=[route.http_method], name=route.rpc.name))
+        kind = Route if "{" in route.path else _LiteralRoute
+        routes.append(kind(route.path, transcoder, methods=[route.http_method], name=route.rpc.name))
     routes += [Route(Alive.path, Alive(), methods=["GET"]), Route(Ready.path, ready, methods=["GET"])]
     app = _Gateway(routes=routes)
     app.router.redirect_slashes = False  # a redirect would be an answer without the contract's body
     return app
+
+
+class _LiteralRoute(Route):
+    """A route without parameters: compared, where Starlette would match a pattern."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["path"] != self.path:
+            return Match.NONE, {}
+        match = Match.FULL if scope["method"] in (self.methods or ()) else Match.PARTIAL
+        return match, {"endpoint": self.endpoint, "path_params": {}}
 
 
 class _Gateway(Starlette):

@@ -35,6 +35,8 @@ class MultiplexedChannel(grpc.aio.Channel):
         self._channel = channel
         self._open_stream: Any = MultiplexServiceStub(channel).Multiplex
         self._stream: _Stream | None = None
+        self._reading: set[asyncio.Task[None]] = set()
+        """Of every stream that has not ended."""
         self._is_served = True
 
     def unary_unary(
@@ -69,6 +71,8 @@ class MultiplexedChannel(grpc.aio.Channel):
     async def close(self, grace: float | None = None) -> None:
         """See `grpc.aio.Channel`."""
         await self._channel.close(grace)
+        if self._reading:
+            await asyncio.wait(self._reading)  # what gRPC still has to say of a stream, it says to this event loop
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
         """See `grpc.aio.Channel`."""
@@ -87,8 +91,14 @@ class MultiplexedChannel(grpc.aio.Channel):
         if self._stream is None or not self._stream.takes_calls:
             if self._stream is not None and self._stream.is_unknown:
                 self._is_served = False
-            self._stream = _Stream(self._open_stream()) if self._is_served else None
+            self._stream = self._new_stream() if self._is_served else None
         return self._stream
+
+    def _new_stream(self) -> "_Stream":
+        stream = _Stream(self._open_stream())
+        self._reading.add(stream.reading)
+        stream.reading.add_done_callback(self._reading.discard)
+        return stream
 
 
 class _Stream:
@@ -99,6 +109,7 @@ class _Stream:
         self.is_unknown = False
         """Whether the service has no such rpc: it is of a version before."""
         self._call = call
+        self._is_open = False
         self._loop = asyncio.get_running_loop()
         self._ids = itertools.count(1)
         self._waiting: dict[int, tuple[asyncio.Future[Answer], float]] = {}
@@ -107,7 +118,7 @@ class _Stream:
         self._cancelled: list[int] = []
         self._sweep: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
-        self._reading = asyncio.create_task(self._read())
+        self.reading = asyncio.create_task(self._read())
 
     def begin(
         self, method: str, request: bytes, metadata: Iterable[Metadata], timeout: float
@@ -124,7 +135,7 @@ class _Stream:
         return future
 
     def _cancel(self, id: int) -> None:
-        if self._waiting.pop(id, None) is not None and not self._reading.done():
+        if self._waiting.pop(id, None) is not None and not self.reading.done():
             self._cancelled.append(id)
             self._write_soon()
 
@@ -142,6 +153,10 @@ class _Stream:
 
     async def _write(self) -> None:
         try:
+            if not self._is_open:
+                # What is written to a service that does not take it would hide why.
+                await self._call.initial_metadata()
+                self._is_open = True
             while self._outgoing or self._cancelled:
                 await self._call.write(self._next_message())
             if not self.takes_calls:
@@ -162,7 +177,7 @@ class _Stream:
         return message
 
     async def _read(self) -> None:
-        code, details = grpc.StatusCode.UNAVAILABLE, "The service has ended the stream."
+        details = "The service has ended the stream."
         try:
             while isinstance(message := await self._call.read(), MultiplexResponse):
                 for answer in message.answers:
@@ -173,14 +188,14 @@ class _Stream:
                     self.takes_calls = False
                     self._write_soon()
         except grpc.aio.AioRpcError as error:
-            code, details = error.code(), error.details() or ""
-            self.is_unknown = code is grpc.StatusCode.UNIMPLEMENTED
+            details = f"The stream to the service is broken: {error.details()}"
+            self.is_unknown = error.code() is grpc.StatusCode.UNIMPLEMENTED
         finally:
             self.takes_calls = False
             waiting, self._waiting = self._waiting, {}
             for future, _ in waiting.values():
                 if not future.done():
-                    future.set_exception(_failure(grpc.StatusCode.UNAVAILABLE if self.is_unknown else code, details))
+                    future.set_exception(_failure(grpc.StatusCode.UNAVAILABLE, details))
 
 
 class _MultiCallable(grpc.aio.UnaryUnaryMultiCallable[Any, Any]):

@@ -1,6 +1,6 @@
 """Servers that tests share."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,6 +11,18 @@ from tests.postgresql import given_url, postgresql_server
 from tests.running import ANY_PORT, Program, channel_to, client_of, running, service_arguments
 from tests.stores import schema
 from tests.transports import OverGrpc, OverHttp, Transport
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """The event loop of asynchronous tests."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+async def one_event_loop(anyio_backend: str) -> AsyncIterator[None]:
+    """Keep one for all of them: grpc.aio tells of what was begun in a loop when that has long been closed."""
+    yield  # noqa: PT022  # until here
 
 
 @pytest.fixture(scope="session")

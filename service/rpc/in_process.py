@@ -17,6 +17,9 @@ else:
     Handler = grpc.RpcMethodHandler  # not generic at run time
 
 
+_LOOK_SECONDS = 0.05
+
+
 class InProcessServer:
     """Takes servicers as a grpc.aio.Server does, and gives channels to them."""
 
@@ -40,11 +43,38 @@ class InProcessServer:
         return InProcessChannel(self._handlers)
 
 
+class _Deadlines:
+    """Ends calls that run beyond their deadlines: looked for a few times a second, as a timer for each costs more."""
+
+    def __init__(self) -> None:
+        self._running: dict[_Call, asyncio.Task[Any]] = {}
+        self._next_look: asyncio.TimerHandle | None = None
+
+    def add(self, call: "_Call", task: "asyncio.Task[Any]") -> None:
+        """Look after a call that runs in a task."""
+        self._running[call] = task
+        if self._next_look is None:
+            self._next_look = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+
+    def remove(self, call: "_Call") -> None:
+        """Let a call be that has ended."""
+        del self._running[call]
+
+    def _look(self) -> None:
+        for call, task in self._running.items():
+            if call.time_remaining() == 0 and not call.is_overdue:
+                call.is_overdue = True
+                task.cancel()
+        again = asyncio.get_running_loop().call_later
+        self._next_look = again(_LOOK_SECONDS, self._look) if self._running else None
+
+
 class InProcessChannel(grpc.aio.Channel):
     """A channel for generated stubs; made by `InProcessServer.channel`. Only unary methods can be called."""
 
     def __init__(self, handlers: Mapping[str, Handler]) -> None:
         self._handlers = handlers
+        self._deadlines = _Deadlines()
 
     def unary_unary(  # messages are not serialized
         self,
@@ -54,7 +84,7 @@ class InProcessChannel(grpc.aio.Channel):
         _registered_method: bool | None = False,
     ) -> "_MultiCallable":
         """Return what a generated stub calls for one method."""
-        return _MultiCallable(self._handlers, method)
+        return _MultiCallable(self._handlers, self._deadlines, method)
 
     def unary_stream(self, *arguments: Any, **named: Any) -> Any:
         """Give a stub its attribute; calling it is not supported."""
@@ -95,8 +125,9 @@ def _unsupported(*arguments: Any, **named: Any) -> NoReturn:
 
 
 class _MultiCallable(grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
-    def __init__(self, handlers: Mapping[str, Handler], method: str) -> None:
+    def __init__(self, handlers: Mapping[str, Handler], deadlines: _Deadlines, method: str) -> None:
         self._handlers = handlers
+        self._deadlines = deadlines
         self._method = method
 
     def __call__(
@@ -119,7 +150,7 @@ class _MultiCallable(grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
             wait_for_ready: without meaning in process.
             compression: without meaning in process.
         """
-        return _Call(self._handlers.get(self._method), request, _Context(metadata or (), timeout))
+        return _Call(self._handlers.get(self._method), request, _Context(metadata or (), timeout), self._deadlines)
 
 
 class _Aborted(grpc.aio.AbortError):
@@ -195,10 +226,12 @@ class _Context(grpc.aio.ServicerContext[Any, Any]):
 
 
 class _Call(grpc.aio.UnaryUnaryCall[Any, Any]):
-    def __init__(self, handler: Handler | None, request: Any, context: _Context) -> None:
+    def __init__(self, handler: Handler | None, request: Any, context: _Context, deadlines: _Deadlines) -> None:
         self._handler = handler
         self._request = request
         self._context = context
+        self._deadlines = deadlines
+        self.is_overdue = False
         self._ended: asyncio.Event | None = None
         """None until the call has begun."""
         self._response: Any = None
@@ -229,16 +262,19 @@ class _Call(grpc.aio.UnaryUnaryCall[Any, Any]):
         if handler is None or handler.unary_unary is None:
             raise self._error(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
         behaviour: Any = handler.unary_unary
-        timeout = asyncio.timeout(None if context._deadline is None else context.time_remaining())
+        task: Any = asyncio.current_task()
+        cancelling = task.cancelling()
+        self._deadlines.add(self, task)
         try:
-            async with timeout:
-                response = await behaviour(self._request, context)
+            response = await behaviour(self._request, context)
         except grpc.aio.AbortError:
             raise self._error(context.code(), context.details()) from None
-        except TimeoutError:
-            if not timeout.expired():
-                raise
+        except asyncio.CancelledError:
+            if not self.is_overdue or task.uncancel() > cancelling:
+                raise  # by somebody else, as well
             raise self._error(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded") from None
+        finally:
+            self._deadlines.remove(self)
         if context.code() is not grpc.StatusCode.OK:
             raise self._error(context.code(), context.details())
         return response

@@ -67,6 +67,7 @@ class _Stream:
 
     async def serve(self) -> None:
         """Run calls until the caller has closed its half and all are answered."""
+        await self._context.send_initial_metadata(())  # the caller learns that there is such an rpc
         try:
             while isinstance(message := await self._context.read(), MultiplexRequest):
                 for call in message.calls:

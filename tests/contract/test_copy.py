@@ -291,11 +291,6 @@ def test_a_copy_that_is_killed_is_finished_by_the_next_one(path: Path, target: s
     assert contents_of_target(target) == contents_of_source(path)
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def test_what_the_source_has_no_more_is_removed(path: Path, target: str) -> None:
     fill(path, *range(1005))
     in_source(path, "INSERT INTO access_tokens (hash, issue_time, expire_time) VALUES (x'00', 1, 2)")

@@ -51,11 +51,6 @@ def server() -> Iterator[PostgresqlServer]:
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
 async def connection(server: PostgresqlServer, anyio_backend: str) -> AsyncIterator[Connection]:
     connection = await asyncpg.connect(server.url(), connection_class=Connection)
     await migrate(connection)
