@@ -12,16 +12,33 @@ from gateway.program.settings import Address, bind, bound_address, load_settings
 from gateway.program.workers import supervise
 from service.call_log import known_of_call
 from service.program import maintenance
-from service.program.copy import copy
 from service.program.development import banner, with_development_defaults
 from service.program.serve import serve as serve_process
 from service.program.serve import serve_worker
 from service.program.settings import ServiceSettings, endpoints_of, vault_keys_of
 
+_COPY = "copy"
 _log = structlog.stdlib.get_logger(__name__)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """The commands, of which `copy` is imported when it is asked for.
+
+    It needs PostgreSQL's driver, which a server on SQLite would keep in memory.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), _COPY])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != _COPY:
+            return super().get_command(ctx, cmd_name)
+        from service.program.copy import copy  # noqa: PLC0415
+
+        return copy
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name=DISTRIBUTION)
 def main() -> None:
     """The Connecting Party's server: sessions and signatures of sales, over gRPC and documented JSON."""
@@ -87,5 +104,5 @@ def serve(
         )
 
 
-for command in (maintenance.migrate, maintenance.purge, maintenance.reencrypt_cards, maintenance.export, copy):
+for command in (maintenance.migrate, maintenance.purge, maintenance.reencrypt_cards, maintenance.export):
     main.add_command(command)

@@ -19,8 +19,9 @@ import click
 from gateway.program.cli import config_option, one_line_errors
 from gateway.program.settings import ConfigurationError, load_settings
 from service.errors import StoreUnavailable
+from service.program.postgresql import connect, create_database
 from service.program.settings import ServiceSettings, StoreSettings
-from service.program.stores import connect, create_database, require_current
+from service.program.stores import require_current
 from service.store.migrations import SchemaMismatch
 from service.store.postgresql import schema
 from service.store.postgresql.copying import CopyOvertaken, CopyTarget

@@ -1,22 +1,16 @@
-"""The store that the settings name."""
+"""The store that the settings name.
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+PostgreSQL's half is imported where it is needed only: with its driver it is 3 MB, which a server on SQLite spares.
+"""
+
 from datetime import timedelta
 from pathlib import Path
-
-from asyncpg import ClientConfigurationError, PostgresError
 
 from gateway.program.settings import ConfigurationError
 from service.errors import StoreUnavailable
 from service.program.settings import StoreSettings
 from service.store import Store
-from service.store.postgresql import PostgresqlStore, schema
-from service.store.postgresql.database import Connection, Database, NoServer
 from service.store.sqlite import SqliteStore, file
-
-_CONNECT_SECONDS = 10.0
-"""How long a program that starts waits for the database."""
 
 
 async def open_store(
@@ -34,15 +28,9 @@ async def open_store(
     """
     if settings.path is not None:
         return _open_sqlite(settings.path)
-    database = create_database(settings, statement_timeout=statement_timeout)
-    database.keep(await connect(database))  # a refusal to connect is told in the server's words
-    store = PostgresqlStore(database)
-    try:
-        await store.open(read_only=read_only)
-    except (StoreUnavailable, RuntimeError, PostgresError) as error:
-        await store.close()
-        raise ConfigurationError(f"store.url: {error.__cause__ or error}") from error
-    return store
+    from service.program.postgresql import open_postgresql  # noqa: PLC0415
+
+    return await open_postgresql(settings, statement_timeout=statement_timeout, read_only=read_only)
 
 
 async def migrate_store(settings: StoreSettings) -> int:
@@ -58,8 +46,9 @@ async def migrate_store(settings: StoreSettings) -> int:
     if settings.path is not None:
         await _open_sqlite(settings.path).close()
         return await require_current(settings)
-    async with _connected(settings) as connection:
-        return await schema.migrate(connection)
+    from service.program.postgresql import migrate_postgresql  # noqa: PLC0415
+
+    return await migrate_postgresql(settings)
 
 
 async def require_current(settings: StoreSettings) -> int:
@@ -75,51 +64,9 @@ async def require_current(settings: StoreSettings) -> int:
             return file.require_current(settings.path)
         except StoreUnavailable as error:
             raise _not_opened(settings.path, error) from error
-    async with _connected(settings) as connection:
-        return await schema.require_current(connection)
+    from service.program.postgresql import require_current_postgresql  # noqa: PLC0415
 
-
-@asynccontextmanager
-async def _connected(settings: StoreSettings) -> AsyncIterator[Connection]:
-    connection = await connect(create_database(settings))
-    try:
-        yield connection
-    except PostgresError as error:  # a privilege is missing, say
-        raise ConfigurationError(f"store.url: {error}") from error
-    finally:
-        await connection.close()
-
-
-def create_database(settings: StoreSettings, *, statement_timeout: timedelta | None = None) -> Database:
-    """Return the PostgreSQL database of the settings; nothing is connected to yet.
-
-    Raises:
-        ConfigurationError: the password can't be read.
-    """
-    try:
-        settings.read_password()
-    except OSError as error:
-        raise ConfigurationError(f"store.password_file: {settings.password_file}: {error.strerror}") from None
-    return Database(
-        settings.url,
-        password=settings.read_password,
-        connections=settings.connections,
-        statement_timeout=statement_timeout,
-    )
-
-
-async def connect(database: Database) -> Connection:
-    """Return a connection of the caller's own.
-
-    Raises:
-        ConfigurationError: no server can be connected to.
-    """
-    try:
-        return await database.connect(_CONNECT_SECONDS)
-    except (NoServer, ClientConfigurationError) as error:
-        raise ConfigurationError(f"store.url: {error}") from error
-    except ValueError:  # its text can have a piece of the URL, and so of a password
-        raise ConfigurationError("store.url: can't be used; is a name or a parameter in it wrong?") from None
+    return await require_current_postgresql(settings)
 
 
 def require_file(path: Path) -> None:

@@ -1,0 +1,86 @@
+"""The PostgreSQL database that the settings name."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from asyncpg import ClientConfigurationError, PostgresError
+
+from gateway.program.settings import ConfigurationError
+from service.errors import StoreUnavailable
+from service.program.settings import StoreSettings
+from service.store.postgresql import PostgresqlStore, schema
+from service.store.postgresql.database import Connection, Database, NoServer
+
+_CONNECT_SECONDS = 10.0
+"""How long a program that starts waits for the database."""
+
+
+async def open_postgresql(
+    settings: StoreSettings, *, statement_timeout: timedelta | None, read_only: bool
+) -> PostgresqlStore:
+    """See `service.program.stores.open_store`."""
+    database = create_database(settings, statement_timeout=statement_timeout)
+    database.keep(await connect(database))  # a refusal to connect is told in the server's words
+    store = PostgresqlStore(database)
+    try:
+        await store.open(read_only=read_only)
+    except (StoreUnavailable, RuntimeError, PostgresError) as error:
+        await store.close()
+        raise ConfigurationError(f"store.url: {error.__cause__ or error}") from error
+    return store
+
+
+async def migrate_postgresql(settings: StoreSettings) -> int:
+    """See `service.program.stores.migrate_store`."""
+    async with _connected(settings) as connection:
+        return await schema.migrate(connection)
+
+
+async def require_current_postgresql(settings: StoreSettings) -> int:
+    """See `service.program.stores.require_current`."""
+    async with _connected(settings) as connection:
+        return await schema.require_current(connection)
+
+
+@asynccontextmanager
+async def _connected(settings: StoreSettings) -> AsyncIterator[Connection]:
+    connection = await connect(create_database(settings))
+    try:
+        yield connection
+    except PostgresError as error:  # a privilege is missing, say
+        raise ConfigurationError(f"store.url: {error}") from error
+    finally:
+        await connection.close()
+
+
+def create_database(settings: StoreSettings, *, statement_timeout: timedelta | None = None) -> Database:
+    """Return the PostgreSQL database of the settings; nothing is connected to yet.
+
+    Raises:
+        ConfigurationError: the password can't be read.
+    """
+    try:
+        settings.read_password()
+    except OSError as error:
+        raise ConfigurationError(f"store.password_file: {settings.password_file}: {error.strerror}") from None
+    return Database(
+        settings.url,
+        password=settings.read_password,
+        connections=settings.connections,
+        statement_timeout=statement_timeout,
+    )
+
+
+async def connect(database: Database) -> Connection:
+    """Return a connection of the caller's own.
+
+    Raises:
+        ConfigurationError: no server can be connected to.
+    """
+    try:
+        return await database.connect(_CONNECT_SECONDS)
+    except (NoServer, ClientConfigurationError) as error:
+        raise ConfigurationError(f"store.url: {error}") from error
+    except ValueError:  # its text can have a piece of the URL, and so of a password
+        raise ConfigurationError("store.url: can't be used; is a name or a parameter in it wrong?") from None
