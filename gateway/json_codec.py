@@ -2,7 +2,7 @@
 
 Names are lowerCamelCase, unknown members are ignored, null stands for absent, an absent optional field is left out. As
 in protobuf's canonical JSON but for 64-bit integers: they are written as numbers, as the payment gateways read them,
-and read as numbers or decimal strings. `json_format` would take ten times as long.
+and read as numbers or decimal strings. `json_format` takes three times as long.
 """
 
 import re
