@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from tests.bench.contenders import ECHO, EMPTY_RPC, ENVOY, FASTAPI, GRPC, TWO_WORKERS
 from tests.bench.load import CONNECTIONS, Load
+from tests.bench.markdown import head, row
 from tests.bench.measuring import HttpRun, RpcRun
 from tests.bench.results import CORES, Results, median
 from tests.bench.rpc_client import CALLS_AT_ONCE, CHANNELS
@@ -22,7 +23,7 @@ def report(results: Results) -> str:
 
 
 def _http_table(results: Results) -> Iterator[str]:
-    yield from _head(
+    yield from head(
         "contender",
         "requests/s",
         "pairs/s",
@@ -35,7 +36,7 @@ def _http_table(results: Results) -> Iterator[str]:
         "MiB resident",
     )
     for name, runs in results.http.items():
-        yield _row(
+        yield row(
             name,
             f"{results.peak(name):,.0f}",
             f"{median(runs, lambda run: run.peak.pairs_per_second):,.0f}",
@@ -63,9 +64,9 @@ def _http_notes(results: Results) -> Iterator[str]:
 
 
 def _grpc_table(results: Results) -> Iterator[str]:
-    yield from _head("gRPC server", "server CPU µs/call", "calls/s", "client CPU µs/call", "p50 / p99 ms")
+    yield from head("gRPC server", "server CPU µs/call", "calls/s", "client CPU µs/call", "p50 / p99 ms")
     for name, runs in results.grpc.items():
-        yield _row(
+        yield row(
             name,
             f"{median(runs, lambda run: run.server_cpu_us):,.0f}",
             f"{median(runs, lambda run: run.calls_per_second):,.0f}",
@@ -103,12 +104,3 @@ def _resident(runs: Sequence[HttpRun]) -> str:
 
 def _times(ratio: float | None) -> str:
     return "" if ratio is None else f"{ratio:.2f}"
-
-
-def _head(first: str, *others: str) -> Iterator[str]:
-    yield _row(first, *others)
-    yield _row("---", *("---:" for _ in others))
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
