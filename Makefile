@@ -7,10 +7,10 @@ ENV := .venv/bin
 ENV_READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench generate check lint lock clean
+.PHONY: help serve test bench bench-growth bench-micro bench-profile bench-soak needs-wrk generate check lint lock clean
 
 help: ## show this
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 serve: $(ENV_READY) ## start the whole product in development mode
 	@exec $(ENV)/sale-service serve --dev $(ARGS)
@@ -18,10 +18,24 @@ serve: $(ENV_READY) ## start the whole product in development mode
 test: $(ENV_READY) ## run the tests; ARGS="-m long" runs those that take minutes
 	$(ENV)/python -m pytest $(ARGS)
 
-bench: $(ENV_READY) ## measure the server and its rivals side by side; ARGS="--rounds 1 --seconds 1" for a short look
+bench: $(ENV_READY) needs-wrk ## measure the server and its rivals side by side; ARGS="--rounds 1 --seconds 1" for a short look
+	@$(ENV)/python -m tests.bench $(ARGS)
+
+bench-growth: $(ENV_READY) needs-wrk ## measure with more and more sales stored; ARGS="--counts 1000 10000 --rounds 1" for a short look
+	@$(ENV)/python -m tests.bench.growth $(ARGS)
+
+bench-micro: $(ENV_READY) ## measure the parts of a request; ARGS=--postgresql for its store too
+	@$(ENV)/python -m tests.bench.micro $(ARGS)
+
+bench-profile: $(ENV_READY) needs-wrk ## draw flame graphs of a server under load into var/bench; ARGS='--only "two processes"' for another one
+	@$(ENV)/python -m tests.bench.flames $(ARGS)
+
+bench-soak: $(ENV_READY) needs-wrk ## measure the memory over a million requests, and a start; ARGS="--requests 20000 --seconds 1" for a short look
+	@$(ENV)/python -m tests.bench.soak $(ARGS)
+
+needs-wrk:
 	@command -v wrk >/dev/null || { sudo=$$(command -v sudo || true) && echo "Installing wrk ..." && \
 		$$sudo apt-get -qq update && $$sudo apt-get -qq install -y wrk; }
-	@$(ENV)/python -m tests.bench $(ARGS)
 
 generate: $(ENV_READY) ## rewrite generated/ from the proto
 	$(ENV)/python proto/generate.py
