@@ -17,6 +17,7 @@ ENVOY = "Envoy + service"
 FASTAPI = "FastAPI monolith"
 ECHO = "bare echo"
 GRPC = "gRPC direct"
+GRPC_STREAM = "gRPC over a shared stream"
 EMPTY_RPC = "empty grpc.aio method"
 
 
@@ -41,6 +42,8 @@ class Contender:
     start: Start
     empty: bool = False
     """Whether it answers without any work."""
+    over_stream: bool = False
+    """Whether it is called over `gateway.multiplexing.MultiplexedChannel`."""
 
 
 @contextmanager
@@ -128,4 +131,8 @@ OVER_HTTP = (
     Contender(FASTAPI, fastapi_monolith),
     Contender(ECHO, _echo, empty=True),
 )
-OVER_GRPC = (Contender(GRPC, _grpc), Contender(EMPTY_RPC, _empty_rpc, empty=True))
+OVER_GRPC = (
+    Contender(GRPC, _grpc),
+    Contender(GRPC_STREAM, _grpc, over_stream=True),
+    Contender(EMPTY_RPC, _empty_rpc, empty=True),
+)

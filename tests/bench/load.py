@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-CONNECTIONS = 32
+CONNECTIONS = 64
+"""The kernel deals them to workers by chance: of fewer, one worker gets many more than the other."""
 PAIRS = Path(__file__).with_name("pairs.lua")
 
 

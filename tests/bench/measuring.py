@@ -77,6 +77,11 @@ class RpcRun:
         """The same of the client."""
         return self.client_cpu_seconds / self.calls * 1e6
 
+    @property
+    def cpu_us(self) -> float:
+        """The same of both."""
+        return self.server_cpu_us + self.client_cpu_us
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -133,10 +138,10 @@ def run_over_grpc(contender: Contender, ground: Ground, *, seconds: int) -> RpcR
         contender.start(ground, Path(folder)) as served,
     ):
         command = [sys.executable, "-m", _RPC_CLIENT, served.address, str(ground.tokens)]
-        empty = ["--empty"] if contender.empty else []
+        kind = [*(["--empty"] if contender.empty else []), *(["--over-stream"] if contender.over_stream else [])]
 
         def load(seconds: int) -> dict[str, Any]:
-            ended = subprocess.run([*command, str(seconds), *empty], capture_output=True, text=True, check=False)
+            ended = subprocess.run([*command, str(seconds), *kind], capture_output=True, text=True, check=False)
             if ended.returncode != 0:
                 raise Voided(f"{contender.name}: {ended.stderr[-2000:]}")
             told: dict[str, Any] = json.loads(ended.stdout)

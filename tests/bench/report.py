@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from tests.bench.contenders import ECHO, EMPTY_RPC, ENVOY, FASTAPI, GRPC, TWO_WORKERS
+from tests.bench.contenders import ECHO, EMPTY_RPC, ENVOY, FASTAPI, TWO_WORKERS
 from tests.bench.load import CONNECTIONS, Load
 from tests.bench.markdown import head, row
-from tests.bench.measuring import HttpRun, RpcRun
+from tests.bench.measuring import HttpRun
 from tests.bench.results import CORES, Results, median
 from tests.bench.rpc_client import CALLS_AT_ONCE, CHANNELS
 
@@ -18,7 +18,7 @@ def report(results: Results) -> str:
     if results.http:
         parts += [*_http_table(results), "", *_http_notes(results), ""]
     if results.grpc:
-        parts += [*_grpc_table(results), "", *_grpc_notes(results), ""]
+        parts += [*_grpc_table(results), "", *_grpc_notes(), ""]
     return "\n".join(parts)
 
 
@@ -64,30 +64,32 @@ def _http_notes(results: Results) -> Iterator[str]:
 
 
 def _grpc_table(results: Results) -> Iterator[str]:
-    yield from head("gRPC server", "server CPU µs/call", "calls/s", "client CPU µs/call", "p50 / p99 ms")
+    yield from head(
+        "gRPC",
+        "server CPU µs/call",
+        "client CPU µs/call",
+        f"{EMPTY_RPC}: CPU of both to this",
+        "calls/s",
+        "p50 / p99 ms",
+    )
+    empty = results.grpc.get(EMPTY_RPC)
     for name, runs in results.grpc.items():
+        cpu_us = median(runs, lambda run: run.cpu_us)
         yield row(
             name,
             f"{median(runs, lambda run: run.server_cpu_us):,.0f}",
-            f"{median(runs, lambda run: run.calls_per_second):,.0f}",
             f"{median(runs, lambda run: run.client_cpu_us):,.0f}",
+            f"{median(empty, lambda run: run.cpu_us) / cpu_us:.0%}" if empty else "",
+            f"{median(runs, lambda run: run.calls_per_second):,.0f}",
             f"{median(runs, lambda run: run.p50_ms):.1f} / {median(runs, lambda run: run.p99_ms):.1f}",
         )
 
 
-def _grpc_notes(results: Results) -> Iterator[str]:
+def _grpc_notes() -> Iterator[str]:
     yield (
         f"Medians. InitiateSale and CheckSale in turns, {CALLS_AT_ONCE} calls at once over {CHANNELS} connections, "
-        "from one process in Python; what its CPU can't do is not seen in calls/s, so the server's CPU is compared."
+        "from one process in Python, whose CPU limits calls/s."
     )
-    if GRPC in results.grpc and EMPTY_RPC in results.grpc:
-
-        def figure(run: RpcRun) -> float:
-            return run.server_cpu_us
-
-        ratio = median(results.grpc[EMPTY_RPC], figure) / median(results.grpc[GRPC], figure)
-        yield ""
-        yield f"CPU of an empty method to that of ours: {ratio:.0%}."
 
 
 def _latency(runs: Sequence[HttpRun], load: Callable[[HttpRun], Load]) -> str:

@@ -1,6 +1,6 @@
 """Load over gRPC: a process that calls InitiateSale and CheckSale in pairs, and tells as JSON what was answered.
 
-Run by the benchmark: `python -m tests.bench.rpc_client ADDRESS TOKENS SECONDS [--empty]`.
+Run by the benchmark: `python -m tests.bench.rpc_client ADDRESS TOKENS SECONDS [--empty] [--over-stream]`.
 """
 
 import argparse
@@ -17,6 +17,8 @@ import grpc
 import uvloop
 from connectingparty.sale.v1.sale_service_pb2 import CheckSaleRequest, InitiateSaleRequest, InitiateSaleResponse
 from connectingparty.sale.v1.sale_service_pb2_grpc import SaleServiceStub
+
+from gateway.multiplexing import MultiplexedChannel
 
 CHANNELS = 4
 CALLS_AT_ONCE = 32
@@ -81,13 +83,15 @@ def _check(token: str, serial_number: str, sale: InitiateSaleResponse) -> CheckS
     )
 
 
-async def call(address: str, tokens: list[str], seconds: float, *, empty: bool) -> dict[str, Any]:
+async def call(address: str, tokens: list[str], seconds: float, *, empty: bool, over_stream: bool) -> dict[str, Any]:
     """Call for some seconds, and return what is to be told.
 
     Raises:
         grpc.aio.AioRpcError: a call failed.
     """
     channels = [grpc.aio.insecure_channel(address, options=_OWN_CONNECTION) for _ in range(CHANNELS)]
+    if over_stream:
+        channels = [MultiplexedChannel(channel) for channel in channels]
     stubs = [SaleServiceStub(channel) for channel in channels]
     await asyncio.gather(*(channel.channel_ready() for channel in channels))
     callers = [Caller(stubs[number % CHANNELS], tokens, empty) for number in range(CALLS_AT_ONCE)]
@@ -116,9 +120,11 @@ def main() -> None:
     parser.add_argument("tokens", type=Path)
     parser.add_argument("seconds", type=float)
     parser.add_argument("--empty", action="store_true")
+    parser.add_argument("--over-stream", action="store_true")
     arguments = parser.parse_args()
     tokens = arguments.tokens.read_text().split()
-    print(json.dumps(uvloop.run(call(arguments.address, tokens, arguments.seconds, empty=arguments.empty))))
+    kind = {"empty": arguments.empty, "over_stream": arguments.over_stream}
+    print(json.dumps(uvloop.run(call(arguments.address, tokens, arguments.seconds, **kind))))
 
 
 if __name__ == "__main__":
