@@ -102,7 +102,7 @@ class GroupCommit(Generic[ConnectionT]):
         self._queue.append(_Queued(write, future))
         if self._idle.is_set():
             self._idle.clear()
-            self._gather(0, 8)
+            self._loop.call_soon(self._run_batch)  # with what others ask for by then
         return await future
 
     async def close(self) -> None:
@@ -110,13 +110,6 @@ class GroupCommit(Generic[ConnectionT]):
         self._closed = True
         await self._idle.wait()
         self._committer.shutdown()
-
-    def _gather(self, known: int, turns: int) -> None:
-        """Run a batch once a turn of the loop has brought no more writes."""
-        if len(self._queue) > known and turns:
-            self._loop.call_soon(self._gather, len(self._queue), turns - 1)
-        else:
-            self._run_batch()
 
     def _run_batch(self) -> None:
         batch = self._next_batch()
@@ -165,7 +158,7 @@ class GroupCommit(Generic[ConnectionT]):
 
     def _go_on(self, batch: list[_Queued], failure: Exception | None) -> None:
         self._deliver(batch, failure)
-        self._gather(0, 8)
+        self._loop.call_soon(self._run_batch)  # the requests that are at hand may have more to write
 
     def _deliver(self, batch: list[_Queued], failure: Exception | None) -> None:
         if failure is not None and len(batch) > 1 and not isinstance(failure, StoreUnavailable):
