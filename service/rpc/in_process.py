@@ -18,6 +18,7 @@ else:
 
 
 _LOOK_SECONDS = 0.05
+"""How late a call can be ended after its deadline."""
 
 
 class InProcessServer:
@@ -44,7 +45,7 @@ class InProcessServer:
 
 
 class _Deadlines:
-    """Ends calls that run beyond their deadlines: looked for a few times a second, as a timer for each costs more."""
+    """Ends calls that run beyond their deadlines. It looks for them many times a second: a timer for each costs more."""
 
     def __init__(self) -> None:
         self._running: dict[_Call, asyncio.Task[Any]] = {}
@@ -54,7 +55,7 @@ class _Deadlines:
         """Look after a call that runs in a task."""
         self._running[call] = task
         if self._next_look is None:
-            self._next_look = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+            self._look_later()
 
     def remove(self, call: "_Call") -> None:
         """Let a call be that has ended."""
@@ -65,8 +66,12 @@ class _Deadlines:
             if call.time_remaining() == 0 and not call.is_overdue:
                 call.is_overdue = True
                 task.cancel()
-        again = asyncio.get_running_loop().call_later
-        self._next_look = again(_LOOK_SECONDS, self._look) if self._running else None
+        self._next_look = None
+        if self._running:
+            self._look_later()
+
+    def _look_later(self) -> None:
+        self._next_look = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
 
 
 class InProcessChannel(grpc.aio.Channel):
@@ -257,7 +262,7 @@ class _Call(grpc.aio.UnaryUnaryCall[Any, Any]):
 
     async def _run(self) -> Any:
         context, handler = self._context, self._handler
-        if context.time_remaining() <= 0:  # a timeout of asyncio ends only what waits
+        if context.time_remaining() <= 0:  # later only what waits is ended
             raise self._error(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
         if handler is None or handler.unary_unary is None:
             raise self._error(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
