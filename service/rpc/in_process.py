@@ -45,7 +45,7 @@ class InProcessServer:
 
 
 class _Deadlines:
-    """Ends calls that run beyond their deadlines. It looks for them many times a second: a timer for each costs more."""
+    """Ends calls that run beyond their deadlines; looks for them now and then, as a timer for each costs more."""
 
     def __init__(self) -> None:
         self._running: dict[_Call, asyncio.Task[Any]] = {}

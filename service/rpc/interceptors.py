@@ -33,7 +33,7 @@ REQUEST_ID_METADATA = "x-request-id"
 _MAX_REQUEST_ID = 128
 
 # What the domain binds to the log context and callers may know; told in the trailing metadata for their logs.
-_TOLD = ("invoice_id", "endpoint_id", "provider")
+_TOLD = tuple((name, name.replace("_", "-")) for name in ("invoice_id", "endpoint_id", "provider"))
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -160,10 +160,11 @@ class Errors(CallInterceptor):
         except Exception as error:
             refusal = _incident(error)
         else:
-            context.set_trailing_metadata(tuple(_told()))
+            context.set_trailing_metadata(_told())
             return response
         tell(code=int(refusal.reason))
-        status = status_of(refusal, {key: value for key, value in _known().items() if key == "invoice_id"})
+        invoice_id = known_of_call().get("invoice_id")
+        status = status_of(refusal, {"invoice_id": invoice_id} if invoice_id else {})
         return await context.abort(status.code, status.details, (*_told(), *status.trailing_metadata))
 
 
@@ -222,13 +223,9 @@ def _request_id(context: Context) -> str:
     return token_hex(16)
 
 
-def _known() -> dict[str, str]:
+def _told() -> tuple[tuple[str, str], ...]:
     known = known_of_call()
-    return {key: known[key] for key in _TOLD if known.get(key)}
-
-
-def _told() -> Iterator[tuple[str, str]]:
-    return ((key.replace("_", "-"), value) for key, value in _known().items())
+    return tuple((key, known[name]) for name, key in _TOLD if known.get(name))
 
 
 def _name(status: grpc.StatusCode | int) -> str:
