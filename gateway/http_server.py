@@ -53,6 +53,7 @@ class HttpServer:
             access_log=False,
             proxy_headers=False,
             server_header=False,
+            reset_contextvars=True,  # a request that follows another on its connection must not inherit what is known
             timeout_graceful_shutdown=math.ceil(grace_seconds),
         )
         self._server = _Uvicorn(config)

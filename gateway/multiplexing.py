@@ -17,9 +17,13 @@ from connectingparty.multiplex.v1.multiplex_service_pb2 import (
 from connectingparty.multiplex.v1.multiplex_service_pb2_grpc import MultiplexServiceStub
 
 _MAX_SHARED_BYTES = 16 * 1024
-"""Of a request: a larger one is a call of its own. Of a message: it is full then, and far below what a server takes."""
+"""Of a call: a larger one goes by itself. Of a message: it is full then, and still far below what a server takes."""
+_MAX_CANCELLED = 1000
+"""Ids in a message."""
+_LATE_SECONDS = 0.2
+"""The service itself ends a call at its deadline; if it has not this long after, it hangs."""
 _SWEEP_SECONDS = 0.1
-"""How often calls are looked for that the service did not end at their deadline."""
+"""How often such calls are looked for."""
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -114,20 +118,18 @@ class _Stream:
         self._ids = itertools.count(1)
         self._waiting: dict[int, tuple[asyncio.Future[Answer], float]] = {}
         """By the id of the call, with its deadline by the monotonic clock."""
-        self._outgoing: list[Call] = []
+        self._outgoing: dict[int, Call] = {}
         self._cancelled: list[int] = []
         self._sweep: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
         self.reading = asyncio.create_task(self._read())
 
-    def begin(
-        self, method: str, request: bytes, metadata: Iterable[Metadata], timeout: float
-    ) -> asyncio.Future[Answer]:
+    def begin(self, call: Call) -> asyncio.Future[Answer]:
         """Begin a call, and return what its answer will be; when that is cancelled, so is the call."""
-        id = next(self._ids)
+        id = call.id = next(self._ids)
         future: asyncio.Future[Answer] = self._loop.create_future()
-        self._waiting[id] = future, time.monotonic() + timeout
-        self._outgoing.append(Call(id=id, method=method, request=request, metadata=metadata, timeout=timeout))
+        self._waiting[id] = future, time.monotonic() + call.timeout
+        self._outgoing[id] = call
         self._write_soon()
         if self._sweep is None:
             self._sweep = self._loop.call_later(_SWEEP_SECONDS, self._end_overdue)
@@ -135,16 +137,21 @@ class _Stream:
         return future
 
     def _cancel(self, id: int) -> None:
-        if self._waiting.pop(id, None) is not None and not self.reading.done():
+        is_known = self._waiting.pop(id, None) is not None and not self.reading.done()
+        was_sent = self._outgoing.pop(id, None) is None
+        if is_known and was_sent:
             self._cancelled.append(id)
             self._write_soon()
 
     def _end_overdue(self) -> None:
-        now = time.monotonic()
-        for id, (future, deadline) in list(self._waiting.items()):
-            if deadline <= now:
-                self._cancel(id)
+        latest = time.monotonic() - _LATE_SECONDS
+        overdue = [future for future, deadline in self._waiting.values() if deadline <= latest]
+        for future in overdue:
+            if not future.done():  # its caller's own patience may have ended in this turn of the loop
                 future.set_exception(_failure(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded"))
+        if overdue:
+            # Otherwise what lies unread would be done when the service goes on, long after its callers were answered.
+            self._call.cancel()
         self._sweep = self._loop.call_later(_SWEEP_SECONDS, self._end_overdue) if self._waiting else None
 
     def _write_soon(self) -> None:
@@ -167,13 +174,14 @@ class _Stream:
             self._writing = None
 
     def _next_message(self) -> MultiplexRequest:
-        count, size = 0, 0
-        while count < len(self._outgoing) and (not count or size < _MAX_SHARED_BYTES):
-            size += len(self._outgoing[count].request)
-            count += 1
-        message = MultiplexRequest(calls=self._outgoing[:count], cancelled=self._cancelled)
-        del self._outgoing[:count]
-        self._cancelled.clear()
+        size, now = 0, time.monotonic()
+        message = MultiplexRequest(cancelled=self._cancelled[:_MAX_CANCELLED], send_time=now)
+        del self._cancelled[:_MAX_CANCELLED]
+        while self._outgoing and size < _MAX_SHARED_BYTES:
+            call = self._outgoing.pop(next(iter(self._outgoing)))
+            call.timeout = self._waiting[call.id][1] - now
+            message.calls.append(call)
+            size += call.ByteSize()
         return message
 
     async def _read(self) -> None:
@@ -193,6 +201,8 @@ class _Stream:
         finally:
             self.takes_calls = False
             waiting, self._waiting = self._waiting, {}
+            self._outgoing.clear()
+            self._cancelled.clear()
             for future, _ in waiting.values():
                 if not future.done():
                     future.set_exception(_failure(grpc.StatusCode.UNAVAILABLE, details))
@@ -233,8 +243,8 @@ class _MultiCallable(grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
             wait_for_ready: the same.
             compression: the same.
         """
-        data = self._serialize(request)
-        stream = self._channel.stream() if timeout is not None and len(data) <= _MAX_SHARED_BYTES else None
+        call = Call(method=self._method, request=self._serialize(request), metadata=map(_packed, metadata or ()))
+        stream = self._channel.stream() if timeout is not None and call.ByteSize() <= _MAX_SHARED_BYTES else None
         if stream is None or timeout is None or credentials or wait_for_ready or compression:
             return self._alone(
                 request,
@@ -244,7 +254,8 @@ class _MultiCallable(grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
                 wait_for_ready=wait_for_ready,
                 compression=compression,
             )
-        return _Call(stream.begin(self._method, data, map(_packed, metadata or ()), timeout), self._deserialize)
+        call.timeout = timeout
+        return _Call(stream.begin(call), self._deserialize)
 
 
 class _Call(grpc.aio.UnaryUnaryCall[Any, Any]):

@@ -26,6 +26,7 @@ INVALID_FIELDS = "invalid-fields-bin"
 together with what it finds out of bounds itself."""
 
 _MAX_VIOLATIONS = 32  # metadata has 8 KiB; more than this are items of one list
+_MAX_METADATA_VALUE = 1024  # the service has bounds of its own; this is what it gets to see
 _INVOICE_ID = "invoice_id"
 
 Reader = Callable[[Scope, Receive], Awaitable[tuple[Message, Violations]]]
@@ -114,12 +115,19 @@ def _metadata(scope: Scope, request_id: str, violations: Violations) -> tuple[tu
     metadata: list[tuple[str, str | bytes]] = [(REQUEST_ID, request_id)]
     fields = [BadRequest.FieldViolation(field=path, description=words) for path, words in violations[:_MAX_VIOLATIONS]]
     for value in header_values(scope, IDEMPOTENCY_KEY.encode()):
-        if value.isascii() and (text := value.decode()).isprintable():
-            metadata.append((IDEMPOTENCY_KEY, text))
-        else:  # gRPC has no room for it in metadata
-            fields.append(
-                BadRequest.FieldViolation(field="Idempotency-Key", description="must be printable ASCII characters")
-            )
+        if fault := _fault_of(value):
+            fields.append(BadRequest.FieldViolation(field="Idempotency-Key", description=fault))
+        else:
+            metadata.append((IDEMPOTENCY_KEY, value.decode()))
     if fields:
         metadata.append((INVALID_FIELDS, BadRequest(field_violations=fields).SerializeToString()))
     return tuple(metadata)
+
+
+def _fault_of(value: bytes) -> str | None:
+    """Return why gRPC has no room for a value in metadata, if it has none."""
+    if len(value) > _MAX_METADATA_VALUE:
+        return f"must have at most {_MAX_METADATA_VALUE} characters"
+    if not (value.isascii() and value.decode().isprintable()):
+        return "must be printable ASCII characters"
+    return None

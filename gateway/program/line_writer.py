@@ -23,6 +23,7 @@ class LineWriter:
         self._descriptor = descriptor
         self._waiting: list[bytes] = []
         self._size = 0
+        self._torn = False
         atexit.register(self.flush)
 
     def info(self, line: bytes) -> None:
@@ -53,5 +54,13 @@ class LineWriter:
             self._write(b"\n".join(lines) + b"\n")
 
     def _write(self, data: bytes) -> None:
+        # A log that can't be written must not fail what is logged. After a piece of a line the next one begins anew.
+        if self._torn:
+            data = b"\n" + data
         while data:
-            data = data[os.write(self._descriptor, data) :]
+            try:
+                written = os.write(self._descriptor, data)
+            except OSError:
+                return
+            self._torn = data[written - 1] != 10
+            data = data[written:]

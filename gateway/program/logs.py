@@ -43,6 +43,9 @@ _SECRET_NAMES = frozenset(
     }
 )
 
+# What is not made to be JSON is logged as its repr, which leaves out what is secret in it.
+_AS_REPR = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
+
 
 def configure_logs(known_of_call: Callable[[], Mapping[str, Any]] = dict) -> None:
     """Send the events of this project, and the warnings of its libraries, to standard error.
@@ -92,7 +95,7 @@ def _redact(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
 
 def _render(logger: WrappedLogger, name: str, event: EventDict) -> bytes:
     try:
-        return orjson.dumps(event, default=repr)
+        return orjson.dumps(event, default=repr, option=_AS_REPR)
     except TypeError:  # half of a surrogate pair: what the system gave was no UTF-8
         return json.dumps(event, default=repr).encode()
 

@@ -275,11 +275,13 @@ class _Call(grpc.aio.UnaryUnaryCall[Any, Any]):
         except grpc.aio.AbortError:
             raise self._error(context.code(), context.details()) from None
         except asyncio.CancelledError:
-            if not self.is_overdue or task.uncancel() > cancelling:
+            if not self.is_overdue or task.cancelling() - 1 > cancelling:
                 raise  # by somebody else, as well
             raise self._error(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded") from None
         finally:
             self._deadlines.remove(self)
+            if self.is_overdue:
+                task.uncancel()
         if context.code() is not grpc.StatusCode.OK:
             raise self._error(context.code(), context.details())
         return response

@@ -1,9 +1,11 @@
 """Calls that share the messages of one stream: `connectingparty.multiplex.v1.MultiplexService`."""
 
 import asyncio
+import time
 from typing import Any
 
 import grpc
+import structlog
 from connectingparty.multiplex.v1.multiplex_service_pb2 import (
     Answer,
     Call,
@@ -16,6 +18,10 @@ from connectingparty.multiplex.v1.multiplex_service_pb2_grpc import MultiplexSer
 from service.rpc.in_process import InProcessServer
 
 Context = grpc.aio.ServicerContext[Any, Any]
+_MAX_SHARED_BYTES = 64 * 1024
+"""Of a message: it is full then."""
+
+_log = structlog.stdlib.get_logger(__name__)
 
 
 class MultiplexServicer(MultiplexServiceServicer):
@@ -61,6 +67,7 @@ class _Stream:
         self._running: dict[int, asyncio.Task[None]] = {}
         self._answers: list[Answer] = []
         self._writing: asyncio.Task[None] | None = None
+        self._least_difference = float("inf")
         self._draining = False
         self._has_told = False
         """Whether the caller knows of the draining."""
@@ -70,11 +77,17 @@ class _Stream:
         await self._context.send_initial_metadata(())  # the caller learns that there is such an rpc
         try:
             while isinstance(message := await self._context.read(), MultiplexRequest):
+                lateness = self._lateness(message)
                 for call in message.calls:
+                    if call.id in self._running:
+                        await self._context.abort(grpc.StatusCode.INVALID_ARGUMENT, "The id of a call that runs.")
+                    call.timeout -= lateness
                     self._begin(call)
                 for id in message.cancelled:
                     if (task := self._running.get(id)) is not None:
                         task.cancel()
+                if len(self._answers) >= self._max_running and self._writing is not None:
+                    await asyncio.wait((self._writing,))  # who does not read what is answered is not read from
             while tasks := [*self._running.values(), *([self._writing] if self._writing else [])]:
                 await asyncio.wait(tasks)
         finally:
@@ -86,6 +99,12 @@ class _Stream:
         self._draining = True
         self._write_soon()
 
+    def _lateness(self, message: MultiplexRequest) -> float:
+        """Return for how many seconds a message lay unread: a caller that gave up must not find its call made later."""
+        difference = time.monotonic() - message.send_time  # of two clocks that began at different moments
+        self._least_difference = min(self._least_difference, difference)
+        return difference - self._least_difference
+
     def _begin(self, call: Call) -> None:
         if len(self._running) >= self._max_running:
             code: int = grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
@@ -95,6 +114,14 @@ class _Stream:
         task.add_done_callback(lambda task: self._running.pop(call.id))
 
     async def _run(self, call: Call) -> None:
+        try:
+            answer = await self._answered(call)
+        except Exception as error:  # as over a call of its own; one without an answer would be waited for
+            _log.error("call failed", exc_info=error)
+            answer = Answer(id=call.id, code=grpc.StatusCode.UNKNOWN.value[0], details="The call failed.")
+        self._answer(answer)
+
+    async def _answered(self, call: Call) -> Answer:
         handler: Any = self._servicers.handler(call.method)
         request = handler and handler.request_deserializer(call.request)
         running = self._channel.unary_unary(call.method)(
@@ -107,7 +134,7 @@ class _Stream:
         except grpc.aio.AioRpcError as error:
             answer.code, answer.details = error.code().value[0], error.details() or ""
         answer.trailing_metadata.extend(map(_packed, await running.trailing_metadata()))
-        self._answer(answer)
+        return answer
 
     def _answer(self, answer: Answer) -> None:
         self._answers.append(answer)
@@ -120,12 +147,21 @@ class _Stream:
     async def _write(self) -> None:
         try:
             while self._answers or self._draining > self._has_told:
-                answers, self._answers, self._has_told = self._answers, [], self._draining
+                answers, self._has_told = self._next_answers(), self._draining
                 await self._context.write(MultiplexResponse(answers=answers, draining=self._draining))
         except grpc.aio.InternalError:  # how grpc.aio tells that the caller has gone; reading ends too
             self._answers.clear()
         finally:
             self._writing = None
+
+    def _next_answers(self) -> list[Answer]:
+        count, size = 0, 0
+        while count < len(self._answers) and size < _MAX_SHARED_BYTES:
+            size += self._answers[count].ByteSize()
+            count += 1
+        answers = self._answers[:count]
+        del self._answers[:count]
+        return answers
 
 
 def _packed(pair: tuple[str, str | bytes]) -> Metadata:

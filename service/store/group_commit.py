@@ -151,9 +151,13 @@ class GroupCommit(Generic[ConnectionT]):
             if not begun:
                 self._transactions.begin(wait=True)
                 self._apply(batch)
-            self._transactions.commit()
         except Exception as error:
             failure = error
+        else:
+            try:
+                self._transactions.commit()
+            except Exception as error:  # it may be durable all the same: nothing of it may be tried again
+                failure = StoreUnavailable(str(error))
         self._loop.call_soon_threadsafe(self._go_on, batch, failure)
 
     def _go_on(self, batch: list[_Queued], failure: Exception | None) -> None:

@@ -75,7 +75,11 @@ def test_a_key_out_of_bounds_is_named(transport: Transport, key: str) -> None:
 
 def test_a_key_that_is_no_ascii_or_sent_twice_is_named(deployment: Deployment) -> None:
     content = initiate_document(deployment.http.request_access_token())
-    for headers in ([(b"Idempotency-Key", "ключ".encode())], [(b"Idempotency-Key", b"a"), (b"Idempotency-Key", b"b")]):
+    for headers in (
+        [(b"Idempotency-Key", "ключ".encode())],
+        [(b"Idempotency-Key", b"a"), (b"Idempotency-Key", b"b")],
+        [(b"Idempotency-Key", b"k" * 30_000)],
+    ):
         response = deployment.http.client.post("/sale/initiate-sale", json=content, headers=headers)
         assert response.json()["error"]["code"] == "1001"
         assert response.json()["error"]["message"].startswith("Idempotency-Key ")

@@ -196,6 +196,22 @@ def test_what_is_no_http_is_answered_in_json_too(deployment: Deployment, request
     assert json.loads(body)["error"]["code"] == "1000"
 
 
+def test_a_request_that_follows_another_at_once_has_a_line_of_its_own(deployment: Deployment) -> None:
+    first, second = new_token(), new_token()
+    host, port = str(deployment.gateway.http).split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        refused = b"POST /sale/%s/check HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
+        refused = refused % b"x" + b"X-Request-Id: %s\r\n\r\n{}" % first.encode()
+        follows = b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Request-Id: %s\r\n\r\n" % second.encode()
+        connection.sendall(refused + follows)
+        connection.makefile("rb").read()
+    lines = {event.get("request_id"): event for event in deployment.gateway.events() if "method" in event}
+
+    assert lines[first]["code"] == 1001
+    assert lines[second]["status"] == 200
+    assert "code" not in lines[second]
+
+
 def over_grpc(deployment: Deployment, method: str, data: bytes) -> Answer:
     call: Any = deployment.channel.unary_unary(method)
     with pytest.raises(grpc.RpcError) as refusal:

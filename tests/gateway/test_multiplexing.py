@@ -1,15 +1,18 @@
 """Calls that share a stream: each gets its own answer, whatever becomes of the stream."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import grpc
 import pytest
-from connectingparty.multiplex.v1.multiplex_service_pb2 import MultiplexRequest
+from connectingparty.multiplex.v1.multiplex_service_pb2 import Call, Metadata, MultiplexRequest
 from connectingparty.multiplex.v1.multiplex_service_pb2_grpc import (
     MultiplexServiceServicer,
+    MultiplexServiceStub,
     add_MultiplexServiceServicer_to_server,
 )
 from connectingparty.sale.v1.sale_service_pb2 import CheckSaleRequest, CheckSaleResponse
@@ -22,6 +25,7 @@ from service.rpc.multiplexing import MultiplexServicer
 
 pytestmark = pytest.mark.anyio
 MAX_RUNNING = 300
+CHECK = "/connectingparty.sale.v1.SaleService/CheckSale"
 
 
 class Servicer(SaleServiceServicer):
@@ -54,7 +58,8 @@ class CountingServicer(MultiplexServicer):
                 self.messages += isinstance(message, MultiplexRequest)
                 return message
 
-            write, send_initial_metadata = context.write, context.send_initial_metadata
+            def __getattr__(_, name: str) -> Any:  # noqa: N805
+                return getattr(context, name)
 
         await super().Multiplex(request_iterator, Counting())  # type: ignore[arg-type]
 
@@ -74,13 +79,18 @@ class Service:
         return CountingServicer(servicers, max_running=MAX_RUNNING)
 
     async def start(self, *, has_streams: bool = True) -> None:
-        self.server = grpc.aio.server()
+        self.server = grpc.aio.server(options=(("grpc.max_receive_message_length", 64 * 1024),))
         add_servicer(self.alone, self.server)
         if has_streams:
             self.streams = self._streams()
             add_MultiplexServiceServicer_to_server(self.streams, self.server)
         self.port = self.server.add_insecure_port(f"127.0.0.1:{self.port}")
         await self.server.start()
+
+    def raw_stream(self) -> Any:
+        network = grpc.aio.insecure_channel(f"127.0.0.1:{self.port}")
+        self.channel = MultiplexedChannel(network)
+        return MultiplexServiceStub(network).Multiplex()
 
     def stub(self) -> Any:
         options = (("grpc.initial_reconnect_backoff_ms", 100), ("grpc.min_reconnect_backoff_ms", 100))
@@ -105,6 +115,10 @@ async def refusal(answer: Any) -> grpc.StatusCode:
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await answer
     return error.value.code()
+
+
+async def awaited(call: Any) -> Any:
+    return await call
 
 
 async def wait_until(condition: Any) -> None:
@@ -234,3 +248,117 @@ async def test_an_rpc_that_nobody_serves_is_unimplemented(service: Service) -> N
     call: Any = service.channel.unary_unary("/no.such.Service/Rpc", bytes, bytes)
 
     assert await refusal(call(b"", timeout=5)) is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_metadata_counts_for_the_size_of_a_message(service: Service) -> None:
+    stub = service.stub()
+    id_ = (("x-request-id", "r" * 128),)
+    calls = (stub.CheckSale(CheckSaleRequest(), timeout=5, metadata=id_) for _ in range(300))
+    await asyncio.gather(*map(awaited, calls))
+
+    service.servicer.open.clear()
+    neighbour = asyncio.create_task(ask(stub, "neighbour"))
+    await wait_until(lambda: service.servicer.running == 301)
+    large = stub.CheckSale(CheckSaleRequest(), timeout=5, metadata=(("idempotency-key", "x" * 70_000),))
+    assert await refusal(large) is grpc.StatusCode.RESOURCE_EXHAUSTED
+    service.servicer.open.set()
+    assert await neighbour == "neighbour"
+
+
+async def test_answers_of_any_number_fit_their_messages(service: Service) -> None:
+    stub = service.stub()
+    service.servicer.open.clear()
+    calls = [asyncio.create_task(ask(stub, "x" * 15_000, 20)) for _ in range(MAX_RUNNING)]
+    await wait_until(lambda: service.servicer.running == MAX_RUNNING)
+    service.servicer.open.set()
+
+    assert await asyncio.gather(*calls) == ["x" * 15_000] * MAX_RUNNING
+
+
+async def test_what_was_not_sent_by_its_deadline_is_not_made(service: Service) -> None:
+    gate = asyncio.Event()
+
+    class Hanging(CountingServicer):
+        async def Multiplex(self, request_iterator: Any, context: Any) -> None:  # type: ignore[override]  # noqa: N802
+            await gate.wait()
+            await super().Multiplex(request_iterator, context)
+
+    await service.server.stop(None)
+    service.server = grpc.aio.server()
+    servicers = InProcessServer()
+    add_servicer(service.servicer, servicers)  # type: ignore[arg-type]
+    add_MultiplexServiceServicer_to_server(Hanging(servicers, max_running=MAX_RUNNING), service.server)
+    service.port = service.server.add_insecure_port("127.0.0.1:0")
+    await service.server.start()
+    stub = service.stub()
+    answers = await asyncio.gather(*(ask(stub, "x" * 8000, 0.2) for _ in range(100)), return_exceptions=True)
+    gate.set()
+    await asyncio.sleep(0.3)
+
+    assert all(isinstance(answer, grpc.aio.AioRpcError) for answer in answers)
+    assert service.servicer.running == 0
+
+
+async def test_a_caller_whose_patience_ends_with_the_deadline_does_not_end_the_watch_over_others(
+    service: Service,
+) -> None:
+    service.servicer.open.clear()
+    stub = service.stub()
+
+    async def impatient() -> None:
+        async with asyncio.timeout(0.25):
+            await stub.CheckSale(CheckSaleRequest(), timeout=0.04)
+
+    calling = asyncio.create_task(impatient())
+    await asyncio.sleep(0.24)
+    time.sleep(0.1)  # noqa: ASYNC251  # the loop is late
+    await asyncio.wait([calling])
+    assert calling.exception() is not None
+
+    assert await refusal(asyncio.wait_for(ask(stub, seconds=0.1), 3)) is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_a_stream_that_reuses_the_id_of_a_call_is_ended_with_its_calls(service: Service) -> None:
+    service.servicer.open.clear()
+    stream = service.raw_stream()
+    await stream.write(MultiplexRequest(calls=[Call(id=7, method=CHECK, timeout=60) for _ in range(5)]))
+
+    assert await refusal(stream.read()) is grpc.StatusCode.INVALID_ARGUMENT
+    await wait_until(lambda: not [task for task in asyncio.all_tasks() if "_Stream._run" in repr(task)])
+
+
+async def test_a_call_with_metadata_that_cannot_be_read_is_answered_too(service: Service) -> None:
+    stream = service.raw_stream()
+    garbage = Metadata(key="x-request-id", value=b"\xff\xfe")
+    await stream.write(MultiplexRequest(calls=[Call(id=1, method=CHECK, timeout=5, metadata=[garbage])]))
+
+    async with asyncio.timeout(2):
+        (answer,) = (await stream.read()).answers
+    assert (answer.id, answer.code) == (1, grpc.StatusCode.UNKNOWN.value[0])
+
+
+async def test_who_reads_no_answers_is_not_read_from(service: Service) -> None:
+    stream = service.raw_stream()
+    request = CheckSaleRequest(invoice_id="x" * 15_000).SerializeToString()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(2):
+            for id_ in itertools.count():
+                await stream.write(MultiplexRequest(calls=[Call(id=id_, method=CHECK, timeout=60, request=request)]))
+    (served,) = service.streams._streams
+
+    assert len(served._answers) <= 2 * MAX_RUNNING
+
+
+async def test_what_lay_unread_until_its_deadline_is_not_made(service: Service) -> None:
+    stream = service.raw_stream()
+    now = time.monotonic()
+    await stream.write(MultiplexRequest(calls=[Call(id=1, method=CHECK, timeout=5)], send_time=now))
+    late = [Call(id=2, method=CHECK, timeout=5), Call(id=3, method=CHECK, timeout=60)]
+    await stream.write(MultiplexRequest(calls=late, send_time=now - 10))  # under way for ten seconds longer
+
+    codes: dict[int, int] = {}
+    async with asyncio.timeout(2):
+        while len(codes) < 3:
+            codes |= {answer.id: answer.code for answer in (await stream.read()).answers}
+    assert codes == {1: 0, 2: grpc.StatusCode.DEADLINE_EXCEEDED.value[0], 3: 0}
+    assert service.servicer.running == 2

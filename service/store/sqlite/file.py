@@ -17,7 +17,7 @@ FIRST_SOUND_VERSION = (3, 51, 3)
 """Before it, two connections that commit or checkpoint at the same time could lose pages of the log for good."""
 BUSY_TIMEOUT_MS = 2000
 """How long to wait for another process's write. Twice that is within the default deadline of a call."""
-_BUSY_STEP_MS = 0.5
+_BUSY_STEP_SECONDS = 0.0005
 
 _UNAVAILABLE = (
     apsw.BusyError,
@@ -75,7 +75,7 @@ class SqliteTransactions:
         """
         if self._failed:
             raise StoreUnavailable
-        self._connection.set_busy_handler(_wait_for_other_process if wait else None)
+        self._connection.set_busy_handler(_Patience() if wait else None)
         with errors_as_unavailable():
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -127,7 +127,7 @@ def _create_file(path: Path) -> None:
 def open_connection(path: Path) -> apsw.Connection:
     """Open a file that exists, with the settings that durability and several processes need."""
     connection = apsw.Connection(str(path))
-    connection.set_busy_handler(_wait_for_other_process)
+    connection.set_busy_handler(_Patience())
     connection.pragma("journal_mode", "WAL")
     connection.pragma("synchronous", "FULL")
     connection.pragma("trusted_schema", False)
@@ -135,10 +135,19 @@ def open_connection(path: Path) -> apsw.Connection:
     return connection
 
 
-def _wait_for_other_process(attempts: int) -> bool:
-    # SQLite's own handler sleeps up to 100 ms, in which other processes commit many times over.
-    time.sleep(_BUSY_STEP_MS / 1000)
-    return attempts * _BUSY_STEP_MS < BUSY_TIMEOUT_MS
+class _Patience:
+    """A connection's busy handler: waits for another process's write."""
+
+    def __init__(self) -> None:
+        self._since = 0.0
+
+    def __call__(self, attempts: int) -> bool:
+        # SQLite's own handler sleeps up to 100 ms, in which other processes commit many times over. It is the time that
+        # counts, not the attempts: where other threads are busy, one can take long.
+        if attempts == 0:
+            self._since = time.monotonic()
+        time.sleep(_BUSY_STEP_SECONDS)
+        return time.monotonic() - self._since < BUSY_TIMEOUT_MS / 1000
 
 
 def require_current(path: Path) -> int:

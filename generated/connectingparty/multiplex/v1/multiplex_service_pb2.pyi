@@ -26,6 +26,11 @@ class MultiplexRequest(_message.Message):
 
     CALLS_FIELD_NUMBER: _builtins.int
     CANCELLED_FIELD_NUMBER: _builtins.int
+    SEND_TIME_FIELD_NUMBER: _builtins.int
+    send_time: _builtins.float
+    """When this was sent, in seconds of a clock of the caller that only goes forward, from whatever beginning. A message
+    that was under way for longer than another one was read late: its calls have that much less time.
+    """
     @_builtins.property
     def calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___Call]:
         """Calls that begin."""
@@ -39,10 +44,11 @@ class MultiplexRequest(_message.Message):
         *,
         calls: _abc.Iterable[Global___Call] | None = ...,
         cancelled: _abc.Iterable[_builtins.int] | None = ...,
+        send_time: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "cancelled", b"cancelled"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "cancelled", b"cancelled", "send_time", b"send_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
