@@ -18,6 +18,11 @@ from service.errors import StoreUnavailable
 ConnectionT = TypeVar("ConnectionT")
 ResultT = TypeVar("ResultT")
 
+_COMMIT_SECONDS = 0.002
+"""How long another process's transaction mostly lasts: so long each turn of the loop looks whether it has ended."""
+_RETRY_SECONDS = 0.001
+"""How often it is looked for afterwards."""
+
 Write = Callable[[ConnectionT], ResultT]
 """Writes within a transaction that is open; may be called again after that one was rolled back."""
 
@@ -28,14 +33,11 @@ class Transactions(Protocol):
     Each method raises `StoreUnavailable` where the engine refuses.
     """
 
-    def begin(self, *, wait: bool) -> bool:
-        """Open a transaction that nobody else's write can come between.
-
-        Args:
-            wait: whether to wait for another process's to end.
+    def begin(self) -> bool:
+        """Open a transaction that nobody else's write can come between; don't wait for another process's to end.
 
         Returns:
-            Whether it is open: always, after a wait.
+            Whether it is open.
         """
 
     def commit(self) -> None:
@@ -60,6 +62,7 @@ class GroupCommit(Generic[ConnectionT]):
         transactions: the transactions of that connection.
         max_batch: how many writes share a commit at most.
         max_queued: how many writes may wait; more are refused.
+        patience_seconds: how long another process's transaction is waited for; then what has queued up is refused.
     """
 
     def __init__(
@@ -69,11 +72,15 @@ class GroupCommit(Generic[ConnectionT]):
         *,
         max_batch: int = 256,
         max_queued: int = 4096,
+        patience_seconds: float = 2.0,
     ) -> None:
         self._connection = connection
         self._transactions = transactions
         self._max_batch = max_batch
         self._max_queued = max_queued
+        self._patience_seconds = patience_seconds
+        self._waiting_since: float | None = None
+        """For another process's transaction, by the loop's clock."""
         self._queue: deque[_Queued] = deque()
         self._to_run_alone = 0
         """How many at the front of the queue were in a batch that failed."""
@@ -112,19 +119,40 @@ class GroupCommit(Generic[ConnectionT]):
         self._committer.shutdown()
 
     def _run_batch(self) -> None:
-        batch = self._next_batch()
-        if not batch:
+        if not self._queue:
             self._idle.set()
             return
         try:
-            begun = self._transactions.begin(wait=False)
-            if begun:
-                self._apply(batch)
+            if not self._begin():
+                return
+        except StoreUnavailable as error:
+            self._go_on(self._next_batch(), error)
+            return
+        batch = self._next_batch()
+        try:
+            self._apply(batch)
         except Exception as error:
-            self._deliver(batch, error)
+            self._go_on(batch, error)
+        else:
+            self._committer.submit(self._commit, batch)
+
+    def _begin(self) -> bool:
+        """Open a transaction, or come back when another process's may have ended."""
+        now = self._loop.time()
+        if self._transactions.begin():
+            self._waiting_since = None
+            return True
+        if self._waiting_since is None:
+            self._waiting_since = now
+        waited = now - self._waiting_since
+        if waited > self._patience_seconds:
+            self._waiting_since = None
+            raise StoreUnavailable
+        if waited < _COMMIT_SECONDS:
             self._loop.call_soon(self._run_batch)
         else:
-            self._committer.submit(self._commit, batch, begun)
+            self._loop.call_later(_RETRY_SECONDS, self._run_batch)
+        return False
 
     def _next_batch(self) -> list[_Queued]:
         batch: list[_Queued] = []
@@ -144,20 +172,13 @@ class GroupCommit(Generic[ConnectionT]):
                 self._transactions.rollback()
             raise
 
-    def _commit(self, batch: list[_Queued], begun: bool) -> None:
-        """In the other thread: commit, after another process if that is writing."""
-        failure: Exception | None = None
+    def _commit(self, batch: list[_Queued]) -> None:
+        """In the other thread: wait for the disk."""
+        failure: StoreUnavailable | None = None
         try:
-            if not begun:
-                self._transactions.begin(wait=True)
-                self._apply(batch)
-        except Exception as error:
-            failure = error
-        else:
-            try:
-                self._transactions.commit()
-            except Exception as error:  # it may be durable all the same: nothing of it may be tried again
-                failure = StoreUnavailable(str(error))
+            self._transactions.commit()
+        except Exception as error:  # it may be durable all the same: nothing of it may be tried again
+            failure = StoreUnavailable(str(error))
         self._loop.call_soon_threadsafe(self._go_on, batch, failure)
 
     def _go_on(self, batch: list[_Queued], failure: Exception | None) -> None:

@@ -25,7 +25,7 @@ from service.store.records import (
     StoredAccessToken,
     StoredCard,
 )
-from service.store.sqlite import access_tokens, cards, changes, idempotency_records, reports, sales
+from service.store.sqlite import access_tokens, cards, changes, file, idempotency_records, reports, sales
 from service.store.sqlite.file import SqliteTransactions, errors_as_unavailable, open_connection, open_writer
 
 P = ParamSpec("P")
@@ -54,7 +54,9 @@ class SqliteStore:
         with errors_as_unavailable():
             self._reader = open_connection(path)
         self._writer = writer
-        self._group_commit = GroupCommit(writer, SqliteTransactions(writer))
+        self._group_commit = GroupCommit(
+            writer, SqliteTransactions(writer), patience_seconds=file.BUSY_TIMEOUT_MS / 1000
+        )
         self._committed = asyncio.Event()
 
     async def open_session(self, sale: Sale, record: IdempotencyRecord | None) -> IdempotencyRecord | None:

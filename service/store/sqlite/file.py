@@ -61,27 +61,18 @@ class SqliteTransactions:
     """
 
     def __init__(self, connection: apsw.Connection) -> None:
+        connection.set_busy_handler(None)  # whoever begins comes back by himself
         self._connection = connection
         self._failed = False
 
-    def begin(self, *, wait: bool) -> bool:
-        """Take the file's one write lock.
-
-        Args:
-            wait: whether to wait for it if another process has it.
-
-        Returns:
-            Whether it was taken.
-        """
+    def begin(self) -> bool:
+        """Take the file's one write lock, unless another process has it; return whether it was taken."""
         if self._failed:
             raise StoreUnavailable
-        self._connection.set_busy_handler(_Patience() if wait else None)
         with errors_as_unavailable():
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
             except apsw.BusyError:
-                if wait:
-                    raise
                 return False
         return True
 
@@ -136,7 +127,7 @@ def open_connection(path: Path) -> apsw.Connection:
 
 
 class _Patience:
-    """A connection's busy handler: waits for another process's write."""
+    """The busy handler of a connection that opens, reads or maintains: waits for another process's write."""
 
     def __init__(self) -> None:
         self._since = 0.0

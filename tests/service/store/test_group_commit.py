@@ -21,8 +21,8 @@ class Engine:
         self.pending: Log = []
         self.commits = 0
         self.fails_to_commit = False
-        self.is_locked = False
-        """Whether another process writes until somebody waits for it."""
+        self.refusals = 0
+        """How often another process is still writing when it is asked for the lock."""
         self.gate = threading.Event()
         """Open where the disk is quick."""
         self.gate.set()
@@ -30,12 +30,10 @@ class Engine:
         self.threads: list[threading.Thread] = []
         """That made a write."""
 
-    def begin(self, *, wait: bool) -> bool:
+    def begin(self) -> bool:
         self.pending = []
-        if self.is_locked and not wait:
-            return False
-        self.is_locked = False
-        return True
+        self.refusals = max(0, self.refusals - 1)
+        return not self.refusals
 
     def commit(self) -> None:
         self.waiting_for_disk.release()
@@ -96,23 +94,36 @@ async def test_a_faulty_write_fails_alone() -> None:
     await group.close()
 
 
-async def test_a_write_is_made_in_the_loop_s_thread_unless_it_has_to_wait_for_another_process() -> None:
+async def test_a_write_is_made_in_the_loop_s_thread_once_no_other_process_writes() -> None:
     engine = Engine()
     group = GroupCommit(engine, engine)
     await group.write(adding(engine, "at once"))
-    engine.is_locked = True
+    engine.refusals = 30
     await group.write(adding(engine, "later"))
 
     assert engine.durable == ["at once", "later"]
-    assert [thread is threading.current_thread() for thread in engine.threads] == [True, False]
+    assert set(engine.threads) == {threading.current_thread()}
     await group.close()
 
 
-@pytest.mark.parametrize("is_locked", [False, True])
-async def test_faulty_writes_of_any_number_fail_alone(is_locked: bool) -> None:
+async def test_another_process_is_waited_for_with_patience_that_ends() -> None:
+    engine = Engine()
+    group = GroupCommit(engine, engine, patience_seconds=0.02)
+    engine.refusals = 1_000_000
+    results = await asyncio.gather(*(group.write(adding(engine, text)) for text in "ab"), return_exceptions=True)
+    assert all(isinstance(result, StoreUnavailable) for result in results)
+
+    engine.refusals = 0
+    assert await group.write(adding(engine, "c")) == "C"
+    assert engine.durable == ["c"]
+    await group.close()
+
+
+@pytest.mark.parametrize("refusals", [0, 3])
+async def test_faulty_writes_of_any_number_fail_alone(refusals: int) -> None:
     engine = Engine()
     group = GroupCommit(engine, engine)
-    engine.is_locked = is_locked
+    engine.refusals = refusals
     texts = ["a", "faulty", "faulty", "d", "faulty"]
     results = await asyncio.gather(*(group.write(adding(engine, text)) for text in texts), return_exceptions=True)
 

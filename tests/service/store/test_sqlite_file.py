@@ -168,19 +168,13 @@ def test_what_is_no_database_is_unavailable(tmp_path: Path) -> None:
         open_writer(tmp_path / "sale.db")
 
 
-def test_a_lock_that_is_held_too_long_makes_the_store_unavailable(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sqlite_file, "BUSY_TIMEOUT_MS", 20)
+def test_a_lock_is_taken_or_not_and_never_waited_for(tmp_path: Path) -> None:
     first, second = (SqliteTransactions(open_writer(tmp_path / "sale.db")) for _ in range(2))
-    assert first.begin(wait=False)
 
-    assert not second.begin(wait=False)
-    with pytest.raises(StoreUnavailable):
-        second.begin(wait=True)
-
+    assert first.begin()
+    assert not second.begin()
     first.commit()
-    assert second.begin(wait=True)
+    assert second.begin()
     second.rollback()
 
 
@@ -190,6 +184,20 @@ async def test_two_processes_share_a_file(tmp_path: Path) -> None:
     await stores[1].ping()
     for store in stores:
         await store.close()
+
+
+async def test_a_lock_that_is_held_too_long_makes_the_store_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_file, "BUSY_TIMEOUT_MS", 20)
+    store = SqliteStore(tmp_path / "sale.db")
+    with closing(open_connection(tmp_path / "sale.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable):
+            await asyncio.wait_for(store.ping(), 1)
+        other.execute("COMMIT")
+    await store.ping()
+    await store.close()
 
 
 async def test_a_write_waits_for_another_process_and_the_event_loop_does_not(tmp_path: Path) -> None:
@@ -226,11 +234,11 @@ def test_after_a_failed_sync_nothing_more_is_written(tmp_path: Path) -> None:
     open_writer(tmp_path / "sale.db").close()
     connection = open_connection(tmp_path / "sale.db")
     transactions = SqliteTransactions(FailingConnection(connection))  # type: ignore[arg-type]
-    transactions.begin(wait=True)
+    transactions.begin()
     with pytest.raises(StoreUnavailable):
         transactions.commit()
 
     assert not connection.in_transaction
     with pytest.raises(StoreUnavailable):
-        transactions.begin(wait=True)
+        transactions.begin()
     connection.close()
