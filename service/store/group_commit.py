@@ -125,7 +125,7 @@ class GroupCommit(Generic[ConnectionT]):
         try:
             if not self._begin():
                 return
-        except StoreUnavailable as error:
+        except Exception as error:
             self._go_on(self._next_batch(), error)
             return
         batch = self._next_batch()

@@ -106,6 +106,26 @@ async def test_a_write_is_made_in_the_loop_s_thread_once_no_other_process_writes
     await group.close()
 
 
+@pytest.mark.parametrize("fault", [StoreUnavailable(), ValueError("unforeseen")])
+async def test_a_transaction_that_cannot_be_opened_fails_what_has_queued_up(fault: Exception) -> None:
+    class Closed(Engine):
+        is_closed = True
+
+        def begin(self) -> bool:
+            if self.is_closed:
+                raise fault
+            return super().begin()
+
+    engine = Closed()
+    group: GroupCommit[Engine] = GroupCommit(engine, engine)
+    results = await asyncio.gather(*(group.write(adding(engine, text)) for text in "ab"), return_exceptions=True)
+    assert [type(result) for result in results] == [type(fault)] * 2
+
+    engine.is_closed = False
+    assert await group.write(adding(engine, "c")) == "C"
+    await group.close()
+
+
 async def test_another_process_is_waited_for_with_patience_that_ends() -> None:
     engine = Engine()
     group = GroupCommit(engine, engine, patience_seconds=0.02)
