@@ -43,6 +43,5 @@ class _LiteralRoute(Route):
 
 class _Gateway(Starlette):
     def build_middleware_stack(self) -> ASGIApp:
-        return RequestLog(
-            self.router
-        )  # it answers every error; Starlette's own two layers would only be passed through
+        # It answers every error: Starlette's own two layers would only be passed through.
+        return RequestLog(self.router)

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
 import grpc
@@ -33,15 +33,16 @@ class MultiplexedChannel(grpc.aio.Channel):
 
     Args:
         channel: to the service; closed with this one.
+        metadata: sent with every unary call, or once with the stream that carries it.
     """
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, metadata: Sequence[tuple[str, str]] = ()) -> None:
         self._channel = channel
+        self.metadata = metadata
         self._open_stream: Any = MultiplexServiceStub(channel).Multiplex
         self._stream: _Stream | None = None
         self._reading: set[asyncio.Task[None]] = set()
         """Of every stream that has not ended."""
-        self._is_served = True
 
     def unary_unary(
         self,
@@ -92,17 +93,13 @@ class MultiplexedChannel(grpc.aio.Channel):
 
     def stream(self) -> "_Stream | None":
         """Return the stream that takes new calls; None if this service has no streams."""
+        if self._stream is not None and self._stream.is_unknown:
+            return None
         if self._stream is None or not self._stream.takes_calls:
-            if self._stream is not None and self._stream.is_unknown:
-                self._is_served = False
-            self._stream = self._new_stream() if self._is_served else None
+            self._stream = _Stream(self._open_stream(metadata=self.metadata))
+            self._reading.add(self._stream.reading)
+            self._stream.reading.add_done_callback(self._reading.discard)
         return self._stream
-
-    def _new_stream(self) -> "_Stream":
-        stream = _Stream(self._open_stream())
-        self._reading.add(stream.reading)
-        stream.reading.add_done_callback(self._reading.discard)
-        return stream
 
 
 class _Stream:
@@ -124,11 +121,16 @@ class _Stream:
         self._writing: asyncio.Task[None] | None = None
         self.reading = asyncio.create_task(self._read())
 
-    def begin(self, call: Call) -> asyncio.Future[Answer]:
-        """Begin a call, and return what its answer will be; when that is cancelled, so is the call."""
+    def begin(self, call: Call, deadline: float) -> asyncio.Future[Answer]:
+        """Begin a call, and return what its answer will be; when that is cancelled, so is the call.
+
+        Args:
+            call: the call; id and timeout are set here.
+            deadline: until when it may take, by the monotonic clock.
+        """
         id = call.id = next(self._ids)
         future: asyncio.Future[Answer] = self._loop.create_future()
-        self._waiting[id] = future, time.monotonic() + call.timeout
+        self._waiting[id] = future, deadline
         self._outgoing[id] = call
         self._write_soon()
         if self._sweep is None:
@@ -243,24 +245,26 @@ class _MultiCallable(grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
             wait_for_ready: the same.
             compression: the same.
         """
-        call = Call(method=self._method, request=self._serialize(request), metadata=map(_packed, metadata or ()))
-        stream = self._channel.stream() if timeout is not None and call.ByteSize() <= _MAX_SHARED_BYTES else None
-        if stream is None or timeout is None or credentials or wait_for_ready or compression:
-            return self._alone(
-                request,
-                timeout=timeout,
-                metadata=metadata,
-                credentials=credentials,
-                wait_for_ready=wait_for_ready,
-                compression=compression,
-            )
-        call.timeout = timeout
-        return _Call(stream.begin(call), self._deserialize)
+        if timeout is not None and not (credentials or wait_for_ready or compression):
+            call = Call(method=self._method, request=self._serialize(request), metadata=map(_packed, metadata or ()))
+            stream = self._channel.stream() if call.ByteSize() <= _MAX_SHARED_BYTES else None
+            if stream is not None:
+                deadline = time.monotonic() + timeout
+                return _Call(stream.begin(call, deadline), deadline, self._deserialize)
+        return self._alone(
+            request,
+            timeout=timeout,
+            metadata=(*self._channel.metadata, *(metadata or ())),
+            credentials=credentials,
+            wait_for_ready=wait_for_ready,
+            compression=compression,
+        )
 
 
 class _Call(grpc.aio.UnaryUnaryCall[Any, Any]):
-    def __init__(self, answer: asyncio.Future[Answer], deserialize: Callable[[bytes], Any]) -> None:
+    def __init__(self, answer: asyncio.Future[Answer], deadline: float, deserialize: Callable[[bytes], Any]) -> None:
         self._answer = answer
+        self._deadline = deadline
         self._deserialize = deserialize
 
     def __await__(self) -> Generator[Any, None, Any]:
@@ -294,7 +298,7 @@ class _Call(grpc.aio.UnaryUnaryCall[Any, Any]):
         return self._answer.cancel()
 
     def time_remaining(self) -> float | None:
-        raise NotImplementedError
+        return max(0.0, self._deadline - time.monotonic())
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         self._answer.add_done_callback(lambda answer: callback(self))

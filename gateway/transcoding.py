@@ -21,6 +21,8 @@ IDEMPOTENCY_KEY = "idempotency-key"
 """The HTTP header, and the metadata, that makes a request safe to send again."""
 REQUEST_ID = "x-request-id"
 """The metadata that carries the id of a request on."""
+CLIENT_ADDRESS = "client-address"
+"""The metadata that tells the address of whoever has sent a request."""
 INVALID_FIELDS = "invalid-fields-bin"
 """The metadata that tells the service which fields could not be put into the message, so that its error names them
 together with what it finds out of bounds itself."""
@@ -113,6 +115,8 @@ def _query_reader(request_class: type[Message]) -> Reader:
 
 def _metadata(scope: Scope, request_id: str, violations: Violations) -> tuple[tuple[str, str | bytes], ...]:
     metadata: list[tuple[str, str | bytes]] = [(REQUEST_ID, request_id)]
+    if (client := scope["client"]) is not None:
+        metadata.append((CLIENT_ADDRESS, client[0]))
     fields = [BadRequest.FieldViolation(field=path, description=words) for path, words in violations[:_MAX_VIOLATIONS]]
     for value in header_values(scope, IDEMPOTENCY_KEY.encode()):
         if fault := _fault_of(value):

@@ -36,6 +36,14 @@ SBC = PROVIDERS[0]
 RANDOM_SUM = Provider(
     "Payneteasy", "55550", "6F1D0A52-3C5B-4D0E-8A43-0D6C7E1B2F90", "SEK", "random_sum_centis = {min = 100, max = 999}\n"
 )
+CALLER_KEY = "b6f0f6e1c7a94e0fa0b6c1a9de6ac1a5"
+"""The bearer key of the merchant's own systems, which may call every rpc."""
+CALLERS = f"""
+[[callers]]
+name = "merchant"
+roles = ["gateway", "issuer", "reader", "cards", "admin"]
+key_hashes = ["{hashlib.sha256(CALLER_KEY.encode()).hexdigest()}"]
+"""
 VAULT = '[vault]\nkeys = [{id = "2026", key = "' + "0f" * 32 + '"}]\n'
 MAX_CENTIS = 9_007_199_254_740_993
 
@@ -48,7 +56,7 @@ def write_config(path: Path, extra: str = "", providers: Iterable[Provider] = (*
         f"max_centis = {MAX_CENTIS}\n{provider.more}"
         for provider in providers
     )
-    path.write_text("\n".join([extra, *tables]))
+    path.write_text("\n".join([extra, CALLERS, *tables]))
     return path
 
 

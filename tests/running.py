@@ -15,11 +15,14 @@ from typing import IO, Any
 import grpc
 import httpx2
 
+from tests.merchant import CALLER_KEY
+
 PROGRAMS = Path(sys.executable).parent
 START_SECONDS = 30.0
 LOG_SECONDS = 0.05
 STOP_SECONDS = 30.0
 ANY_PORT = "127.0.0.1:0"
+KEY_METADATA = (("authorization", f"Bearer {CALLER_KEY}"),)
 # Channels to one address share a connection otherwise, and with it the back-off after a server went away.
 CHANNEL_OPTIONS = [("grpc.use_local_subchannel_pool", 1)]
 
@@ -41,6 +44,7 @@ class Program:
                 [str(PROGRAMS / arguments[0]), *arguments[1:]],
                 stdout=subprocess.DEVNULL if stdout is None else stdout,
                 stderr=stderr,
+                env={"SALE_SERVICE__KEY": CALLER_KEY, **os.environ},
                 start_new_session=True,  # a kill of its group ends its workers too
             )
         serving = self.wait_for_event("serving", START_SECONDS)
@@ -94,7 +98,26 @@ class Program:
 
     def channel(self) -> grpc.Channel:
         """Return a channel to its gRPC port."""
-        return grpc.insecure_channel(str(self.grpc), options=CHANNEL_OPTIONS)
+        return open_channel(str(self.grpc))
+
+
+class _WithKey(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
+    """Sends the bearer key of the merchant's systems with every call."""
+
+    def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return continuation(_with_key(client_call_details), request)
+
+    def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return continuation(_with_key(client_call_details), request)
+
+
+def _with_key(details: Any) -> Any:
+    return details._replace(metadata=(*(details.metadata or ()), *KEY_METADATA))
+
+
+def open_channel(target: str, *options: tuple[str, Any]) -> grpc.Channel:
+    """Return a channel of one of the merchant's systems."""
+    return grpc.intercept_channel(grpc.insecure_channel(target, options=[*CHANNEL_OPTIONS, *options]), _WithKey())
 
 
 @contextmanager
@@ -133,7 +156,7 @@ def channel_to(programs: Sequence[Program]) -> grpc.Channel:
     if len(programs) == 1:
         return programs[0].channel()
     target = "ipv4:" + ",".join(str(program.grpc) for program in programs)
-    return grpc.insecure_channel(target, options=[*CHANNEL_OPTIONS, ("grpc.lb_policy_name", "round_robin")])
+    return open_channel(target, ("grpc.lb_policy_name", "round_robin"))
 
 
 def service_arguments(config: Path, store: str, *more: str) -> list[str]:

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import protovalidate
 import pytest
 from buf.validate import validate_pb2
+from connectingparty.multiplex.v1 import multiplex_service_pb2
 from connectingparty.sale.v1 import access_token_service_pb2, card_service_pb2, sale_service_pb2
+from connectingparty.sale.v1.access_pb2 import access
 from connectingparty.sale.v1.error_reason_pb2 import ErrorCause, ErrorReason, error_kind
 from connectingparty.sale.v1.sale_pb2 import Location
 from connectingparty.sale.v1.sale_service_pb2 import InitiateSaleRequest
@@ -29,6 +31,8 @@ ERRORS = """
 1107 INVALID_REQUEST    422 FAILED_PRECONDITION
 1108 INVALID_REQUEST    409 ABORTED
 1109 INVALID_REQUEST    403 PERMISSION_DENIED
+1110 INVALID_REQUEST    401 UNAUTHENTICATED
+1111 INVALID_REQUEST    403 PERMISSION_DENIED
 2001 FILTERED           403 FAILED_PRECONDITION
 2002 FILTERED           403 FAILED_PRECONDITION
 2003 FILTERED           403 PERMISSION_DENIED
@@ -95,6 +99,17 @@ def test_the_routes_are_those_of_the_contract() -> None:
         ("GetClientIds", "post", "/cardrefs/{invoice_id}/get-client-ids"),
         ("ReceiveCallback", "get", "/sale/callback"),
     }
+
+
+def test_every_rpc_says_who_may_call_it() -> None:
+    for file in (sale_service_pb2, access_token_service_pb2, card_service_pb2, multiplex_service_pb2):
+        for service in file.DESCRIPTOR.services_by_name.values():
+            for rpc in service.methods:
+                options = rpc.GetOptions()
+                assert options.HasExtension(access), rpc.full_name
+                # Calls on a stream have roles of their own.
+                assert bool(options.Extensions[access].role) is (rpc.name != "Multiplex"), rpc.full_name
+                assert bool(options.Extensions[access].party) is options.HasExtension(http), rpc.full_name
 
 
 @pytest.mark.parametrize(("name", "edge"), [("lat", 90.0), ("lng", 180.0)])

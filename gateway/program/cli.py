@@ -69,6 +69,7 @@ def serve(config: Path | None, http: str | None, service: str | None, workers: i
     """
     flags: dict[str, Any] = {"http": {"listen": http, "service": service}, "workers": workers}
     settings = load_settings(GatewaySettings, config, flags)
+    settings.http.require_protected("http")
     configure_logs()
     listener = bind(settings.http.listen, "http.listen")
     address = bound_address(listener)

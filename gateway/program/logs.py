@@ -87,9 +87,8 @@ def configure_logs(known_of_call: Callable[[], Mapping[str, Any]] = dict) -> Non
 
 
 def _redact(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
-    if not _SECRET_NAMES.isdisjoint(event):
-        for key in _SECRET_NAMES & event.keys():
-            event[key] = "[redacted]"
+    for key in _SECRET_NAMES & event.keys():
+        event[key] = "[redacted]"
     return event
 
 

@@ -1,7 +1,9 @@
 """The gateway alone, in front of a service somewhere else."""
 
+import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import grpc
 
@@ -10,8 +12,9 @@ from gateway.http_server import HttpServer
 from gateway.multiplexing import MultiplexedChannel
 from gateway.program.logs import configure_logs
 from gateway.program.process import run_server
-from gateway.program.settings import GatewaySettings, ProgramSettings
+from gateway.program.settings import ConfigurationError, GatewaySettings, ProgramSettings, ServiceAccessSettings
 
+_BEARER_KEY = re.compile(rb"[!-~]{16,}")
 _CHANNEL_OPTIONS = (
     # A service that comes back is found within a second.
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -30,11 +33,13 @@ class GatewayServer:
     Args:
         settings: of the program.
         listener: bound to the gateway's port.
+
+    Raises:
+        ConfigurationError: a file can't be read.
     """
 
     def __init__(self, settings: GatewaySettings, listener: socket.socket) -> None:
-        channel = grpc.aio.insecure_channel(str(settings.http.service), options=_CHANNEL_OPTIONS)
-        self._channel = MultiplexedChannel(channel)
+        self._channel = _channel_to_service(settings)
         self._http = create_http_server(settings, self._channel, listener)
 
     async def start(self) -> None:
@@ -48,6 +53,34 @@ class GatewayServer:
 
     def reload(self) -> None:
         """Nothing: no setting of the gateway can be changed while it runs."""
+
+
+def _channel_to_service(settings: GatewaySettings) -> MultiplexedChannel:
+    address, access = str(settings.http.service), settings.service
+    if access.tls:
+        credentials = grpc.ssl_channel_credentials(
+            _read("tls_ca", access.tls_ca), _read("tls_key", access.tls_key), _read("tls_cert", access.tls_cert)
+        )
+        channel = grpc.aio.secure_channel(address, credentials, options=_CHANNEL_OPTIONS)
+    else:
+        channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+    return MultiplexedChannel(channel, _authorization(access))
+
+
+def _authorization(access: ServiceAccessSettings) -> Sequence[tuple[str, str]]:
+    key = access.key.get_secret_value().encode() if access.key else _read("key_file", access.key_file)
+    if key is None:
+        return ()
+    if not _BEARER_KEY.fullmatch(key.strip()):
+        raise ConfigurationError("service.key: must be printable ASCII characters, 16 at least")
+    return [("authorization", f"Bearer {key.strip().decode()}")]
+
+
+def _read(name: str, path: Path | None) -> bytes | None:
+    try:
+        return None if path is None else path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"service.{name}: {path}: {error.strerror}") from None
 
 
 def create_http_server(settings: ProgramSettings, channel: grpc.aio.Channel, listener: socket.socket) -> HttpServer:

@@ -5,10 +5,11 @@ import socket
 import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -39,6 +40,14 @@ class Address(NamedTuple):
 
     host: str
     port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this host reaches it."""
+        try:
+            return self.host == "localhost" or ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -71,11 +80,48 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class HttpSettings(Section):
+class ListenerSettings(Section):
+    """A port that is served."""
+
+    listen: AddressSetting
+    """Where it is."""
+    tls_cert: Path | None = None
+    """A file with the certificate, and those of the authorities between it and the root, as PEM. Without it: no TLS."""
+    tls_key: Path | None = None
+    """A file with the certificate's private key, as PEM."""
+    client_ca: Path | None = None
+    """A file with the certificates of the authorities that sign those of clients, as PEM."""
+    plaintext: bool = False
+    """Whether a port that other hosts reach may be without TLS: something in between encrypts."""
+
+    @model_validator(mode="after")
+    def _require_whole_tls(self) -> "ListenerSettings":
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert: must be set together with tls_key")
+        if self.client_ca is not None and self.tls_cert is None:
+            raise ValueError("client_ca: needs tls_cert and tls_key")
+        return self
+
+    def require_protected(self, name: str) -> None:
+        """Make sure that what goes over the port is encrypted where others could read it.
+
+        Args:
+            name: of the table.
+
+        Raises:
+            ConfigurationError: it is not.
+        """
+        if self.tls_cert is None and not self.plaintext and not self.listen.is_loopback:
+            raise ConfigurationError(
+                f"{name}.listen: other hosts reach {self.listen}: set {name}.tls_cert and tls_key, or {name}.plaintext"
+                " where something in between encrypts"
+            )
+
+
+class HttpSettings(ListenerSettings):
     """The JSON gateway."""
 
     listen: AddressSetting = Address("127.0.0.1", 8080)
-    """Where it listens."""
     service: AddressSetting = Address("127.0.0.1", 50051)
     """Where `sale-gateway` finds the gRPC service; without meaning where both are one process."""
     deadline: DurationSetting = timedelta(seconds=5)
@@ -84,12 +130,41 @@ class HttpSettings(Section):
     """Largest body of a request in bytes."""
 
 
+class ServiceAccessSettings(Section):
+    """How `sale-gateway` reaches the service: as one of its callers, with the role `gateway`."""
+
+    tls: bool = False
+    """Whether by TLS; the authorities of the system are trusted where none are named."""
+    tls_ca: Path | None = None
+    """A file with the certificates of the authorities that sign the service's, as PEM."""
+    tls_cert: Path | None = None
+    """A file with the gateway's own certificate, as PEM."""
+    tls_key: Path | None = None
+    """A file with its private key, as PEM."""
+    key: SecretStr | None = None
+    """The gateway's bearer key."""
+    key_file: Path | None = None
+    """A file with the bearer key instead."""
+
+    @model_validator(mode="after")
+    def _require_sense(self) -> "ServiceAccessSettings":
+        if self.key is not None and self.key_file is not None:
+            raise ValueError("key: must not be set beside key_file")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert: must be set together with tls_key")
+        if not self.tls and (self.tls_ca or self.tls_cert):
+            raise ValueError("tls: must be true for the files to count")
+        return self
+
+
 class ProgramSettings(BaseSettings):
     """What every program has."""
 
     model_config = SettingsConfigDict(env_prefix="SALE_", env_nested_delimiter="__", frozen=True)
 
     http: HttpSettings = HttpSettings()
+    service: ServiceAccessSettings = ServiceAccessSettings()
+    """Without meaning where both are one process."""
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     """How many processes share the ports."""
     shutdown_grace: DurationSetting = timedelta(seconds=20)

@@ -13,9 +13,10 @@ from gateway.program.workers import supervise
 from service.call_log import known_of_call
 from service.program import maintenance
 from service.program.development import banner, with_development_defaults
+from service.program.new_key import new_key
 from service.program.serve import serve as serve_process
 from service.program.serve import serve_worker
-from service.program.settings import ServiceSettings, endpoints_of, vault_keys_of
+from service.program.settings import ServiceSettings, callers_of, endpoints_of, vault_keys_of
 
 _COPY = "copy"
 _log = structlog.stdlib.get_logger(__name__)
@@ -76,8 +77,12 @@ def serve(
     settings = load_settings(ServiceSettings, config, flags)
     if dev:
         settings = with_development_defaults(settings)
+    settings.grpc.require_protected("grpc")
+    if not no_http:
+        settings.http.require_protected("http")
     endpoints_of(settings.endpoints)
     vault_keys_of(settings.vault)
+    callers_of(settings)
     configure_logs(known_of_call)
     bind(settings.grpc.listen, "grpc.listen").close()  # gRPC itself would tell in many lines, or share the port
     listener = None if no_http else bind(settings.http.listen, "http.listen")
@@ -104,5 +109,5 @@ def serve(
         )
 
 
-for command in (maintenance.migrate, maintenance.purge, maintenance.reencrypt_cards, maintenance.export):
+for command in (maintenance.migrate, maintenance.purge, maintenance.reencrypt_cards, maintenance.export, new_key):
     main.add_command(command)

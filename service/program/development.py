@@ -1,15 +1,18 @@
 """Development mode: the whole product without configuration, on loopback only."""
 
 import json
-from ipaddress import ip_address
 from typing import Any
 
 from gateway.program.settings import Address, ConfigurationError
+from service.callers import ROLES, Caller
 from service.program.settings import EndpointSettings, ServiceSettings
 
 ENDPOINT_ID = "1111"
 CONTROL_KEY = "00000000-1111-2222-3333-444444444444"
 """Known to everybody: a signature under it proves nothing."""
+
+DEVELOPER = Caller("developer", frozenset(ROLES.values()), certificate="none is looked for")
+"""Whoever calls over gRPC in development mode."""
 
 _ENDPOINT = {"id": ENDPOINT_ID, "provider": "SBC", "control_keys": [CONTROL_KEY], "currencies": ["EUR", "USD", "RUB"]}
 
@@ -21,7 +24,7 @@ def with_development_defaults(settings: ServiceSettings) -> ServiceSettings:
         ConfigurationError: they would let another host in.
     """
     for name, section in (("http", settings.http), ("grpc", settings.grpc)):
-        if not _is_loopback(section.listen):
+        if not section.listen.is_loopback:
             raise ConfigurationError(f"{name}.listen: --dev listens on loopback only, not on {section.listen}")
     endpoints = settings.endpoints or (EndpointSettings.model_validate(_ENDPOINT),)
     return settings.in_development(endpoints, settings.grpc.model_copy(update={"reflection": True}))
@@ -60,12 +63,3 @@ def _curl(base: str, currency: str) -> str:
     }
     text = json.dumps(body).replace(json.dumps(token), f'"{token}"')
     return f"curl -s {base}/sale/initiate-sale -H 'Content-Type: application/json' -d '{text}'"
-
-
-def _is_loopback(address: Address) -> bool:
-    if address.host == "localhost":
-        return True
-    try:
-        return ip_address(address.host).is_loopback
-    except ValueError:
-        return False

@@ -4,12 +4,13 @@ import secrets
 from dataclasses import dataclass
 
 from service.access_tokens import AccessTokens
+from service.callers import Callers
 from service.card_mapping import CardMapping
 from service.cards import Cards
 from service.endpoints import Endpoints
 from service.housekeeping import Housekeeping
 from service.identifiers import utc_now
-from service.program.settings import ServiceSettings, endpoints_of, vault_keys_of
+from service.program.settings import ServiceSettings, callers_of, endpoints_of, vault_keys_of
 from service.program.stores import open_store
 from service.random_sums import RandomSums
 from service.rpc.sale_servicer import SaleDomain
@@ -27,20 +28,22 @@ class Domain:
     store: Store
     endpoints: Endpoints
     vault: Vault
+    callers: Callers
     access_tokens: AccessTokens
     cards: Cards
     sales: SaleDomain
     housekeeping: Housekeeping
 
     def replace_keys(self, settings: ServiceSettings) -> None:
-        """Use the endpoints and the keys of other settings from now on.
+        """Use the endpoints, the keys and the callers of other settings from now on.
 
         Raises:
             ConfigurationError: they are wrong; then nothing is changed.
         """
-        endpoints, keys = endpoints_of(settings.endpoints), vault_keys_of(settings.vault)
+        endpoints, keys, callers = endpoints_of(settings.endpoints), vault_keys_of(settings.vault), callers_of(settings)
         self.endpoints.replace(endpoints)
         self.vault.replace(keys)
+        self.callers.replace(callers)
 
 
 async def create_domain(settings: ServiceSettings) -> Domain:
@@ -76,6 +79,7 @@ async def create_domain(settings: ServiceSettings) -> Domain:
         store=store,
         endpoints=endpoints,
         vault=vault,
+        callers=Callers(callers_of(settings)),
         access_tokens=access_tokens,
         cards=cards,
         sales=SaleDomain(

@@ -13,8 +13,11 @@ from gateway.program.process import run_server
 from gateway.program.serve import create_http_server
 from gateway.program.settings import Address, ConfigurationError, load_settings
 from service.call_log import known_of_call
+from service.callers import Caller, Credentials
 from service.errors import StoreUnavailable
+from service.program.development import DEVELOPER
 from service.program.domain import Domain, create_domain
+from service.program.grpc_tls import GrpcTls
 from service.program.settings import ServiceSettings
 from service.rpc.server import SaleServer
 
@@ -44,11 +47,14 @@ class ServiceServer:
         self._settings = settings
         self._config = config
         self._domain = domain
+        self._tls = None if settings.grpc.tls_cert is None else GrpcTls(settings.grpc)
         self._rpc = SaleServer(
             self._domain.sales,
             self._domain.access_tokens,
             self._domain.cards,
             self._domain.store,
+            self._identify,
+            None if self._tls is None else self._tls.credentials(),
             watch_patience=settings.watch.patience,
             reflection=settings.grpc.reflection,
             reuse_port=settings.workers > 1,
@@ -105,7 +111,12 @@ class ServiceServer:
             settings = load_settings(ServiceSettings, self._config, {})
         if self._settings.development and not settings.endpoints:
             settings = settings.model_copy(update={"endpoints": self._settings.endpoints})
+        if self._tls is not None:
+            self._tls.read_again()
         self._domain.replace_keys(settings)
+
+    def _identify(self, credentials: Credentials) -> Caller | None:
+        return DEVELOPER if self._settings.development else self._domain.callers.identify(credentials)
 
     async def _keep_house(self) -> None:
         while True:

@@ -14,10 +14,12 @@ from gateway.program.settings import (
     AddressSetting,
     ConfigurationError,
     DurationSetting,
+    ListenerSettings,
     ProgramSettings,
     Section,
 )
 from service.access_tokens import AccessTokenMode
+from service.callers import ROLES, Caller, Callers
 from service.endpoints import MAX_AMOUNT_CENTIS, CentisRange, Endpoint, Endpoints
 from service.signing import ControlKey, parse_control_key
 from service.vault import KEY_BYTES, VaultKey
@@ -66,11 +68,10 @@ def _read(path: Path, setting: str) -> str:
         raise ValueError(f"{setting}: {path}: is not text") from None
 
 
-class GrpcSettings(Section):
-    """The gRPC port."""
+class GrpcSettings(ListenerSettings):
+    """The gRPC port. With `client_ca` every client needs a certificate."""
 
     listen: AddressSetting = Address("127.0.0.1", 50051)
-    """Where it listens."""
     reflection: bool = False
     """Whether callers may ask what rpcs there are."""
 
@@ -245,6 +246,27 @@ class EndpointSettings(Section):
         return tuple(keys)
 
 
+class CallerSettings(Section):
+    """A program that may call over gRPC; see `service.callers.Caller`."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z._-]{1,64}$")]
+    roles: tuple[str, ...]
+    certificate: str | None = None
+    key_hashes: tuple[Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")], ...] = ()
+    """SHA-256 of its bearer keys, as `sale-service new-key` prints it."""
+
+    def to_caller(self) -> Caller:
+        """Return the caller.
+
+        Raises:
+            ValueError: as of `Caller`.
+        """
+        if unknown := sorted(set(self.roles) - ROLES.keys()):
+            raise ValueError(f"roles: {', '.join(unknown)}: there are {', '.join(ROLES)}")
+        hashes = frozenset(map(bytes.fromhex, self.key_hashes))
+        return Caller(self.name, frozenset(ROLES[role] for role in self.roles), self.certificate, hashes)
+
+
 class ServiceSettings(ProgramSettings):
     """All settings of `sale-service`."""
 
@@ -256,6 +278,8 @@ class ServiceSettings(ProgramSettings):
     housekeeping: HousekeepingSettings = HousekeepingSettings()
     vault: VaultSettings = VaultSettings()
     endpoints: tuple[EndpointSettings, ...] = ()
+    callers: tuple[CallerSettings, ...] = ()
+    """Who may call over gRPC, the gateway of another process among them."""
     _development: bool = PrivateAttr(default=False)
 
     @property
@@ -289,6 +313,27 @@ def endpoints_of(settings: Sequence[EndpointSettings]) -> tuple[Endpoint, ...]:
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
     return tuple(endpoints)
+
+
+def callers_of(settings: ServiceSettings) -> tuple[Caller, ...]:
+    """Return the callers that the settings describe; in development mode whoever calls is one, and needs no settings.
+
+    Raises:
+        ConfigurationError: there is none, one makes no sense, or two can't be told apart.
+    """
+    callers = []
+    for position, caller in enumerate(settings.callers):
+        try:
+            callers.append(caller.to_caller())
+        except ValueError as error:
+            raise ConfigurationError(f"callers[{position}].{error}") from None
+    if not callers and not settings.development:
+        raise ConfigurationError("callers: needs one at least, or nobody could use the gRPC port; or try --dev")
+    try:
+        Callers(callers)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+    return tuple(callers)
 
 
 def vault_keys_of(settings: VaultSettings) -> tuple[VaultKey, ...]:

@@ -4,7 +4,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import grpc
 import structlog
@@ -36,6 +36,18 @@ _MAX_REQUEST_ID = 128
 _TOLD = tuple((name, name.replace("_", "-")) for name in ("invoice_id", "endpoint_id", "provider"))
 
 _log = structlog.stdlib.get_logger(__name__)
+
+
+class Interceptor(Protocol):
+    """Puts something around handlers."""
+
+    def intercept(self, method: str, handler: Handler) -> Handler:
+        """Return the handler of an rpc with something around it.
+
+        Args:
+            method: full name of the rpc, as in `/package.Service/Method`.
+            handler: of the rpc.
+        """
 
 
 class CallInterceptor(ABC):
@@ -90,7 +102,7 @@ class InterceptedServer:
         interceptors: the first one is the outermost.
     """
 
-    def __init__(self, server: Any, interceptors: Sequence[CallInterceptor]) -> None:
+    def __init__(self, server: Any, interceptors: Sequence[Interceptor]) -> None:
         self._server = server
         self._interceptors = interceptors
 

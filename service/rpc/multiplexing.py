@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextvars import ContextVar
 from typing import Any
 
 import grpc
@@ -15,13 +16,26 @@ from connectingparty.multiplex.v1.multiplex_service_pb2 import (
 )
 from connectingparty.multiplex.v1.multiplex_service_pb2_grpc import MultiplexServiceServicer
 
+from service.errors import ErrorReason, SaleError
+from service.rpc.authorization import Identify, Peer, peer_of
 from service.rpc.in_process import InProcessServer
+from service.rpc.interceptors import Context
+from service.rpc.status import status_of
 
-Context = grpc.aio.ServicerContext[Any, Any]
+_peer: ContextVar[Peer] = ContextVar("peer")
 _MAX_SHARED_BYTES = 64 * 1024
 """Of a message: it is full then."""
 
 _log = structlog.stdlib.get_logger(__name__)
+
+
+def peer_of_stream(context: Context) -> Peer:
+    """Return who is at the other end of the stream on which a call was made.
+
+    Args:
+        context: of the call, in whose metadata nobody can say that he is somebody else.
+    """
+    return _peer.get()
 
 
 class MultiplexServicer(MultiplexServiceServicer):
@@ -29,11 +43,13 @@ class MultiplexServicer(MultiplexServiceServicer):
 
     Args:
         servicers: what can be called.
+        identify: tells who has opened a stream.
         max_running: how many calls of a stream may run at once; more are refused.
     """
 
-    def __init__(self, servicers: InProcessServer, *, max_running: int) -> None:
+    def __init__(self, servicers: InProcessServer, identify: Identify, *, max_running: int) -> None:
         self._servicers = servicers
+        self._identify = identify
         self._max_running = max_running
         self._streams: set[_Stream] = set()
         self._draining = False
@@ -42,6 +58,10 @@ class MultiplexServicer(MultiplexServiceServicer):
         self, request_iterator: Any, context: Context
     ) -> None:
         """See the proto."""
+        peer = peer_of(context)
+        if self._identify(peer.credentials) is None:
+            await context.abort_with_status(status_of(SaleError(ErrorReason.ERROR_REASON_CALLER_NOT_IDENTIFIED), {}))
+        _peer.set(peer)  # for its calls, whose tasks begin in this one
         stream = _Stream(self._servicers, self._max_running, context)
         self._streams.add(stream)
         try:

@@ -7,19 +7,22 @@ from typing import Any
 import grpc
 from connectingparty.multiplex.v1.multiplex_service_pb2_grpc import add_MultiplexServiceServicer_to_server
 from connectingparty.sale.v1 import access_token_service_pb2, card_service_pb2, sale_service_pb2
+from connectingparty.sale.v1.access_pb2 import Role
 from connectingparty.sale.v1.access_token_service_pb2_grpc import add_AccessTokenServiceServicer_to_server
 from connectingparty.sale.v1.card_service_pb2_grpc import add_CardServiceServicer_to_server
 from connectingparty.sale.v1.sale_service_pb2_grpc import add_SaleServiceServicer_to_server
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from service.access_tokens import AccessTokens
+from service.callers import Caller
 from service.cards import Cards
 from service.rpc.access_token_servicer import AccessTokenServicer
+from service.rpc.authorization import Authorization, Identify, peer_in_process
 from service.rpc.card_servicer import CardServicer
 from service.rpc.health import StoreHealth
 from service.rpc.in_process import InProcessServer
 from service.rpc.interceptors import Bounds, Errors, InterceptedServer, RequestLog
-from service.rpc.multiplexing import MultiplexServicer
+from service.rpc.multiplexing import MultiplexServicer, peer_of_stream
 from service.rpc.sale_servicer import SaleDomain, SaleServicer
 from service.store import Store
 
@@ -28,6 +31,8 @@ MAX_CONCURRENT_STREAMS = 1000
 """Per connection; and of calls that share a stream."""
 MAX_CONCURRENT_RPCS = 4096
 """Per process; more are refused at once."""
+
+_GATEWAY_IN_PROCESS = Caller("gateway in process", frozenset({Role.ROLE_GATEWAY}), certificate="none is looked for")
 
 _SERVICES = tuple(
     service.full_name
@@ -44,6 +49,8 @@ class SaleServer:
         access_tokens: the domain of access tokens.
         cards: the domain of cards.
         store: their store, whose health is the server's.
+        identify: tells who calls over the network.
+        credentials: with which the port is served; None serves it without TLS.
         watch_patience: how long a reader of WatchSales may take nothing.
         reflection: whether callers may ask what rpcs there are.
         reuse_port: whether several processes listen on one port.
@@ -55,12 +62,15 @@ class SaleServer:
         access_tokens: AccessTokens,
         cards: Cards,
         store: Store,
+        identify: Identify,
+        credentials: grpc.ServerCredentials | None,
         *,
         watch_patience: timedelta,
         reflection: bool,
         reuse_port: bool,
     ) -> None:
         self._reader = domain.reader
+        self._credentials = credentials
         self._health = StoreHealth(store, _SERVICES)
         self._server = grpc.aio.server(
             maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS,
@@ -72,13 +82,14 @@ class SaleServer:
         )
         self._in_process = InProcessServer()
         on_streams = InProcessServer()
-        over_network = (RequestLog(), Errors(), Bounds())
-        in_process = (Errors(), Bounds())  # such a call is part of a request that the gateway logs
-        on_port = InterceptedServer(self._server, over_network)
+        on_port = InterceptedServer(self._server, (RequestLog(), Errors(), Authorization(identify), Bounds()))
+        by_stream = Authorization(identify, peer_of_stream)
+        in_process = Authorization(lambda credentials: _GATEWAY_IN_PROCESS, peer_in_process)
         targets = (
             on_port,
-            InterceptedServer(on_streams, over_network),
-            InterceptedServer(self._in_process, in_process),
+            InterceptedServer(on_streams, (RequestLog(), Errors(), by_stream, Bounds())),
+            # Such a call is part of a request that the gateway logs.
+            InterceptedServer(self._in_process, (Errors(), in_process, Bounds())),
         )
         for server in targets:
             target: Any = server  # to the stubs another class
@@ -86,7 +97,7 @@ class SaleServer:
             add_AccessTokenServiceServicer_to_server(AccessTokenServicer(access_tokens), target)
             add_CardServiceServicer_to_server(CardServicer(cards), target)
             add_HealthServicer_to_server(self._health.servicer, target)
-        self._multiplex = MultiplexServicer(on_streams, max_running=MAX_CONCURRENT_STREAMS)
+        self._multiplex = MultiplexServicer(on_streams, identify, max_running=MAX_CONCURRENT_STREAMS)
         add_MultiplexServiceServicer_to_server(self._multiplex, self._server)
         on_port.refuse_other_rpcs()
         if reflection:
@@ -105,7 +116,10 @@ class SaleServer:
             OSError: the address can't be listened on.
         """
         try:
-            port = self._server.add_insecure_port(address)
+            if self._credentials is None:
+                port = self._server.add_insecure_port(address)
+            else:
+                port = self._server.add_secure_port(address, self._credentials)
         except RuntimeError as error:
             raise OSError(f"can't listen on {address}") from error
         await self._server.start()

@@ -9,6 +9,7 @@ import json
 import random
 import resource
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from connectingparty.sale.v1.sale_service_pb2 import CheckSaleRequest, InitiateS
 from connectingparty.sale.v1.sale_service_pb2_grpc import SaleServiceStub
 
 from gateway.multiplexing import MultiplexedChannel
+from tests.running import KEY_METADATA
 
 CHANNELS = 4
 CALLS_AT_ONCE = 32
@@ -36,11 +38,13 @@ class Caller:
         stub: of a channel.
         tokens: access tokens.
         empty: whether the answers say nothing; what a check sends of the session is invented then.
+        metadata: sent with each call.
     """
 
     stub: Any
     tokens: list[str]
     empty: bool
+    metadata: Sequence[tuple[str, str]]
     calls: int = 0
     latencies: list[float] = field(default_factory=list)
 
@@ -54,7 +58,7 @@ class Caller:
 
     async def _call(self, method: Any, request: Any) -> Any:
         started = time.perf_counter()
-        response = await method(request, timeout=10)
+        response = await method(request, timeout=10, metadata=self.metadata)
         self.latencies.append(time.perf_counter() - started)
         self.calls += 1
         return response
@@ -91,10 +95,11 @@ async def call(address: str, tokens: list[str], seconds: float, *, empty: bool, 
     """
     channels = [grpc.aio.insecure_channel(address, options=_OWN_CONNECTION) for _ in range(CHANNELS)]
     if over_stream:
-        channels = [MultiplexedChannel(channel) for channel in channels]
+        channels = [MultiplexedChannel(channel, KEY_METADATA) for channel in channels]
     stubs = [SaleServiceStub(channel) for channel in channels]
     await asyncio.gather(*(channel.channel_ready() for channel in channels))
-    callers = [Caller(stubs[number % CHANNELS], tokens, empty) for number in range(CALLS_AT_ONCE)]
+    metadata = () if over_stream else KEY_METADATA  # its stream has it
+    callers = [Caller(stubs[number % CHANNELS], tokens, empty, metadata) for number in range(CALLS_AT_ONCE)]
     cpu, started = _cpu_seconds(), time.perf_counter()
     await asyncio.gather(*(caller.run(started + seconds) for caller in callers))
     taken, used = time.perf_counter() - started, _cpu_seconds() - cpu

@@ -28,7 +28,7 @@ from tests.merchant import (
     notification_document,
     write_config,
 )
-from tests.running import Program, service_arguments
+from tests.running import Program, open_channel, service_arguments
 from tests.transports import OverHttp, error_answer
 
 READERS = 10
@@ -110,7 +110,7 @@ def test_a_reader_that_takes_nothing_is_cut_off_and_resumes(tmp_path: Path) -> N
             assert deployment.grpc.initiate(initiate_document(access_token)).code == 0
         # Windows that hold some dozens of changes.
         options = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 4096)]
-        channel = stack.enter_context(grpc.insecure_channel(str(deployment.service.grpc), options=options))
+        channel = stack.enter_context(open_channel(str(deployment.service.grpc), *options))
         stream = SaleServiceStub(channel).WatchSales(WatchSalesRequest(), timeout=60)
         seen = [next(stream)]
         deadline = time.monotonic() + 20
@@ -172,7 +172,7 @@ class Follower(threading.Thread):
 
     def run(self) -> None:
         while not self.done.is_set():
-            with grpc.insecure_channel(self.address[0], options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+            with open_channel(self.address[0]) as channel:
                 cursor = self.changes[-1].cursor if self.changes else None
                 request = WatchSalesRequest(cursor=cursor) if cursor else WatchSalesRequest()
                 # Some ends come from the reader itself.

@@ -20,8 +20,15 @@ from connectingparty.sale.v1.sale_service_pb2_grpc import SaleServiceServicer, S
 from connectingparty.sale.v1.sale_service_pb2_grpc import add_SaleServiceServicer_to_server as add_servicer
 
 from gateway.multiplexing import MultiplexedChannel
+from service.callers import Caller, Credentials
+from service.program.development import DEVELOPER
 from service.rpc.in_process import InProcessServer
 from service.rpc.multiplexing import MultiplexServicer
+
+
+def known(credentials: Credentials) -> Caller:
+    return DEVELOPER
+
 
 pytestmark = pytest.mark.anyio
 MAX_RUNNING = 300
@@ -76,7 +83,7 @@ class Service:
     def _streams(self) -> CountingServicer:
         servicers = InProcessServer()
         add_servicer(self.servicer, servicers)  # type: ignore[arg-type]
-        return CountingServicer(servicers, max_running=MAX_RUNNING)
+        return CountingServicer(servicers, known, max_running=MAX_RUNNING)
 
     async def start(self, *, has_streams: bool = True) -> None:
         self.server = grpc.aio.server(options=(("grpc.max_receive_message_length", 64 * 1024),))
@@ -287,7 +294,7 @@ async def test_what_was_not_sent_by_its_deadline_is_not_made(service: Service) -
     service.server = grpc.aio.server()
     servicers = InProcessServer()
     add_servicer(service.servicer, servicers)  # type: ignore[arg-type]
-    add_MultiplexServiceServicer_to_server(Hanging(servicers, max_running=MAX_RUNNING), service.server)
+    add_MultiplexServiceServicer_to_server(Hanging(servicers, known, max_running=MAX_RUNNING), service.server)
     service.port = service.server.add_insecure_port("127.0.0.1:0")
     await service.server.start()
     stub = service.stub()

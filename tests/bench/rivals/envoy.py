@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.request import urlopen
 
-from tests.running import PROGRAMS
+from tests.running import KEY_METADATA, PROGRAMS
 
 _START_SECONDS = 20.0
 _PACKAGE = "envoy.extensions"
@@ -90,6 +90,7 @@ def _listener(descriptors: Path) -> dict[str, Any]:
     route = {
         "match": {"prefix": "/"},
         "route": {"cluster": "service", "timeout": "5s"},
+        "request_headers_to_add": [{"header": {"key": name, "value": value}} for name, value in KEY_METADATA],
         "response_headers_to_add": [{"header": {"key": "x-request-id", "value": "%REQ(x-request-id)%"}}],
     }
     manager = {

@@ -51,6 +51,9 @@ def test_a_wrong_setting_is_told_in_one_line(tmp_path: Path) -> None:
     assert wrong("sale-service", "serve", "--config", config, "--workers", "0").startswith("workers: ")
     assert wrong("sale-gateway", "serve", "--service", "x").startswith("http.service: ")
     assert wrong("sale-service", "serve", "--dev", "--grpc", "0.0.0.0:0").startswith("grpc.listen: --dev ")
+    assert wrong("sale-service", "serve", "--config", config, "--grpc", "0.0.0.0:0").startswith("grpc.listen: other ")
+    assert wrong("sale-service", "serve", "--config", config, "--http", "0.0.0.0:0").startswith("http.listen: other ")
+    assert wrong("sale-gateway", "serve", "--http", "0.0.0.0:0").startswith("http.listen: other ")
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -16,6 +16,7 @@ from grpc_status import rpc_status
 
 from gateway.multiplexing import MultiplexedChannel
 from service.errors import SaleError
+from service.program.development import DEVELOPER
 from service.rpc.in_process import InProcessServer
 from service.rpc.interceptors import Errors, InterceptedServer, metadata_values
 from service.rpc.multiplexing import MultiplexServicer
@@ -73,7 +74,8 @@ async def stub(request: pytest.FixtureRequest, servicer: Servicer) -> AsyncItera
     server, on_streams = grpc.aio.server(), InProcessServer()
     for target in (server, on_streams):
         add_servicer(servicer, InterceptedServer(target, (Errors(),)))  # type: ignore[arg-type]
-    add_MultiplexServiceServicer_to_server(MultiplexServicer(on_streams, max_running=10), server)
+    multiplex = MultiplexServicer(on_streams, lambda credentials: DEVELOPER, max_running=10)
+    add_MultiplexServiceServicer_to_server(multiplex, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     network: grpc.aio.Channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")

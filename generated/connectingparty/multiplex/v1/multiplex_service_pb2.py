@@ -22,9 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from connectingparty.sale.v1 import access_pb2 as connectingparty_dot_sale_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n4connectingparty/multiplex/v1/multiplex_service.proto\x12\x1c\x63onnectingparty.multiplex.v1\"k\n\x10MultiplexRequest\x12\x31\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\".connectingparty.multiplex.v1.Call\x12\x11\n\tcancelled\x18\x02 \x03(\x04\x12\x11\n\tsend_time\x18\x03 \x01(\x01\"~\n\x04\x43\x61ll\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0f\n\x07request\x18\x03 \x01(\x0c\x12\x38\n\x08metadata\x18\x04 \x03(\x0b\x32&.connectingparty.multiplex.v1.Metadata\x12\x0f\n\x07timeout\x18\x05 \x01(\x01\"&\n\x08Metadata\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c\"\\\n\x11MultiplexResponse\x12\x35\n\x07\x61nswers\x18\x01 \x03(\x0b\x32$.connectingparty.multiplex.v1.Answer\x12\x10\n\x08\x64raining\x18\x02 \x01(\x08\"\x88\x01\n\x06\x41nswer\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x10\n\x08response\x18\x02 \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x03 \x01(\x05\x12\x0f\n\x07\x64\x65tails\x18\x04 \x01(\t\x12\x41\n\x11trailing_metadata\x18\x05 \x03(\x0b\x32&.connectingparty.multiplex.v1.Metadata2\x84\x01\n\x10MultiplexService\x12p\n\tMultiplex\x12..connectingparty.multiplex.v1.MultiplexRequest\x1a/.connectingparty.multiplex.v1.MultiplexResponse(\x01\x30\x01\x42J\n\x1c\x63onnectingparty.multiplex.v1P\x01Z(connectingparty/multiplex/v1;multiplexv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n4connectingparty/multiplex/v1/multiplex_service.proto\x12\x1c\x63onnectingparty.multiplex.v1\x1a$connectingparty/sale/v1/access.proto\"k\n\x10MultiplexRequest\x12\x31\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\".connectingparty.multiplex.v1.Call\x12\x11\n\tcancelled\x18\x02 \x03(\x04\x12\x11\n\tsend_time\x18\x03 \x01(\x01\"~\n\x04\x43\x61ll\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0f\n\x07request\x18\x03 \x01(\x0c\x12\x38\n\x08metadata\x18\x04 \x03(\x0b\x32&.connectingparty.multiplex.v1.Metadata\x12\x0f\n\x07timeout\x18\x05 \x01(\x01\"&\n\x08Metadata\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c\"\\\n\x11MultiplexResponse\x12\x35\n\x07\x61nswers\x18\x01 \x03(\x0b\x32$.connectingparty.multiplex.v1.Answer\x12\x10\n\x08\x64raining\x18\x02 \x01(\x08\"\x88\x01\n\x06\x41nswer\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x10\n\x08response\x18\x02 \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x03 \x01(\x05\x12\x0f\n\x07\x64\x65tails\x18\x04 \x01(\t\x12\x41\n\x11trailing_metadata\x18\x05 \x03(\x0b\x32&.connectingparty.multiplex.v1.Metadata2\x8a\x01\n\x10MultiplexService\x12v\n\tMultiplex\x12..connectingparty.multiplex.v1.MultiplexRequest\x1a/.connectingparty.multiplex.v1.MultiplexResponse\"\x04\xea\xf9\x18\x00(\x01\x30\x01\x42J\n\x1c\x63onnectingparty.multiplex.v1P\x01Z(connectingparty/multiplex/v1;multiplexv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,16 +33,18 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'connectingparty.multiplex.v
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\034connectingparty.multiplex.v1P\001Z(connectingparty/multiplex/v1;multiplexv1'
-  _globals['_MULTIPLEXREQUEST']._serialized_start=86
-  _globals['_MULTIPLEXREQUEST']._serialized_end=193
-  _globals['_CALL']._serialized_start=195
-  _globals['_CALL']._serialized_end=321
-  _globals['_METADATA']._serialized_start=323
-  _globals['_METADATA']._serialized_end=361
-  _globals['_MULTIPLEXRESPONSE']._serialized_start=363
-  _globals['_MULTIPLEXRESPONSE']._serialized_end=455
-  _globals['_ANSWER']._serialized_start=458
-  _globals['_ANSWER']._serialized_end=594
-  _globals['_MULTIPLEXSERVICE']._serialized_start=597
-  _globals['_MULTIPLEXSERVICE']._serialized_end=729
+  _globals['_MULTIPLEXSERVICE'].methods_by_name['Multiplex']._loaded_options = None
+  _globals['_MULTIPLEXSERVICE'].methods_by_name['Multiplex']._serialized_options = b'\352\371\030\000'
+  _globals['_MULTIPLEXREQUEST']._serialized_start=124
+  _globals['_MULTIPLEXREQUEST']._serialized_end=231
+  _globals['_CALL']._serialized_start=233
+  _globals['_CALL']._serialized_end=359
+  _globals['_METADATA']._serialized_start=361
+  _globals['_METADATA']._serialized_end=399
+  _globals['_MULTIPLEXRESPONSE']._serialized_start=401
+  _globals['_MULTIPLEXRESPONSE']._serialized_end=493
+  _globals['_ANSWER']._serialized_start=496
+  _globals['_ANSWER']._serialized_end=632
+  _globals['_MULTIPLEXSERVICE']._serialized_start=635
+  _globals['_MULTIPLEXSERVICE']._serialized_end=773
 # @@protoc_insertion_point(module_scope)

@@ -53,6 +53,8 @@ class MultiplexServiceServicer:
     def Multiplex(self, request_iterator, context):
         """Carries calls of unary rpcs of this server. A stream ends when the caller has closed its half and every call is
         answered; whatever breaks it leaves the outcome of the calls without an answer open, as with any lost connection.
+
+        Whoever is identified may open one; each call needs the role of its own rpc.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

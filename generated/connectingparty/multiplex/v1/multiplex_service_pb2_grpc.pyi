@@ -39,6 +39,8 @@ class MultiplexServiceStub:
     Multiplex: _grpc.StreamStreamMultiCallable[_multiplex_service_pb2.MultiplexRequest, _multiplex_service_pb2.MultiplexResponse]
     """Carries calls of unary rpcs of this server. A stream ends when the caller has closed its half and every call is
     answered; whatever breaks it leaves the outcome of the calls without an answer open, as with any lost connection.
+
+    Whoever is identified may open one; each call needs the role of its own rpc.
     """
 
 @_typing.type_check_only
@@ -52,6 +54,8 @@ class MultiplexServiceAsyncStub(MultiplexServiceStub):
     Multiplex: _aio.StreamStreamMultiCallable[_multiplex_service_pb2.MultiplexRequest, _multiplex_service_pb2.MultiplexResponse]  # type: ignore[assignment]
     """Carries calls of unary rpcs of this server. A stream ends when the caller has closed its half and every call is
     answered; whatever breaks it leaves the outcome of the calls without an answer open, as with any lost connection.
+
+    Whoever is identified may open one; each call needs the role of its own rpc.
     """
 
 class MultiplexServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -68,6 +72,8 @@ class MultiplexServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_multiplex_service_pb2.MultiplexResponse], _abc.AsyncIterator[_multiplex_service_pb2.MultiplexResponse]]:
         """Carries calls of unary rpcs of this server. A stream ends when the caller has closed its half and every call is
         answered; whatever breaks it leaves the outcome of the calls without an answer open, as with any lost connection.
+
+        Whoever is identified may open one; each call needs the role of its own rpc.
         """
 
 def add_MultiplexServiceServicer_to_server(servicer: MultiplexServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

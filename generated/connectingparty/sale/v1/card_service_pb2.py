@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from connectingparty.sale.v1 import access_pb2 as connectingparty_dot_sale_dot_v1_dot_access__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*connectingparty/sale/v1/card_service.proto\x12\x17\x63onnectingparty.sale.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x88\x03\n\x04\x43\x61rd\x12\x16\n\x0e\x63lient_card_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63onsumer_id\x18\x02 \x01(\t\x12\x18\n\x0b\x65ndpoint_id\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x1b\n\x0eserver_card_id\x18\x04 \x01(\tH\x01\x88\x01\x01\x12%\n\x18unique_reference_card_id\x18\x05 \x01(\x03H\x02\x88\x01\x01\x12\x10\n\x03\x62in\x18\x06 \x01(\tH\x03\x88\x01\x01\x12\x16\n\tlast_four\x18\x07 \x01(\tH\x04\x88\x01\x01\x12\x12\n\x05\x65mail\x18\x08 \x01(\tH\x05\x88\x01\x01\x12\x17\n\ninvoice_id\x18\t \x01(\tH\x06\x88\x01\x01\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0e\n\x0c_endpoint_idB\x11\n\x0f_server_card_idB\x1b\n\x19_unique_reference_card_idB\x06\n\x04_binB\x0c\n\n_last_fourB\x08\n\x06_emailB\r\n\x0b_invoice_id\"\x8b\x01\n\x10ListCardsRequest\x12%\n\x0b\x63onsumer_id\x18\x01 \x01(\tB\x10\xbaH\rr\x08\x10\x01\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12%\n\npage_token\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x02\xba\x01\x01\x00H\x00\x88\x01\x01\x42\r\n\x0b_page_token\"Z\n\x11ListCardsResponse\x12,\n\x05\x63\x61rds\x18\x01 \x03(\x0b\x32\x1d.connectingparty.sale.v1.Card\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"b\n\x0eGetCardRequest\x12%\n\x0b\x63onsumer_id\x18\x01 \x01(\tB\x10\xbaH\rr\x08\x10\x01\x18@\xba\x01\x01\x00\xc8\x01\x01\x12)\n\x0e\x63lient_card_id\x18\x02 \x01(\tB\x11\xbaH\x0er\t\x10\x01\x18\x80\x01\xba\x01\x01\x00\xc8\x01\x01\">\n\x0fGetCardResponse\x12+\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1d.connectingparty.sale.v1.Card\"\xa4\x05\n\x0ePutCardRequest\x12|\n\x0b\x63onsumer_id\x18\x01 \x01(\tBg\xbaHdr\x08\x10\x01\x18@\xba\x01\x01\x00\xba\x01T\n\x18\x63onsumer_id.not_a_device\x12\x1bmust not begin with device:\x1a\x1b!this.startsWith(\'device:\')\xc8\x01\x01\x12+\n\x0e\x63lient_card_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\t\x10\x01\x18\x80\x01\xba\x01\x01\x00H\x00\x88\x01\x01\x12\x42\n\x04\x63\x61rd\x18\x03 \x01(\x0b\x32,.connectingparty.sale.v1.PutCardRequest.CardB\x06\xbaH\x03\xc8\x01\x01\x12\"\n\x05\x65mail\x18\x04 \x01(\tB\x0e\xbaH\x0br\t\x18\xfe\x01`\x01\xba\x01\x01\x00H\x01\x88\x01\x01\x1a=\n\x06\x45xpiry\x12\x18\n\x05month\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x0c(\x01\x12\x19\n\x04year\x18\x02 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xb3\x10(\xd0\x0f\x1aS\n\x06Holder\x12$\n\nfirst_name\x18\x01 \x01(\tB\x10\xbaH\rr\x08\x10\x01\x18@\xba\x01\x01\x00\xc8\x01\x01\x12#\n\tlast_name\x18\x02 \x01(\tB\x10\xbaH\rr\x08\x10\x01\x18@\xba\x01\x01\x00\xc8\x01\x01\x1a\xcd\x01\n\x04\x43\x61rd\x12/\n\x06number\x18\x01 \x01(\tB\x1f\x80\x01\x01\xbaH\x19r\x14\x32\x0e^[0-9]{12,19}$\xba\x01\x01\x00\xc8\x01\x01\x12I\n\x06\x65xpiry\x18\x02 \x01(\x0b\x32..connectingparty.sale.v1.PutCardRequest.ExpiryB\t\x80\x01\x01\xbaH\x03\xc8\x01\x01\x12I\n\x06holder\x18\x03 \x01(\x0b\x32..connectingparty.sale.v1.PutCardRequest.HolderB\t\x80\x01\x01\xbaH\x03\xc8\x01\x01\x42\x11\n\x0f_client_card_idB\x08\n\x06_email\">\n\x0fPutCardResponse\x12+\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1d.connectingparty.sale.v1.Card\"e\n\x11\x44\x65leteCardRequest\x12%\n\x0b\x63onsumer_id\x18\x01 \x01(\tB\x10\xbaH\rr\x08\x10\x01\x18@\xba\x01\x01\x00\xc8\x01\x01\x12)\n\x0e\x63lient_card_id\x18\x02 \x01(\tB\x11\xbaH\x0er\t\x10\x01\x18\x80\x01\xba\x01\x01\x00\xc8\x01\x01\"\x14\n\x12\x44\x65leteCardResponse\"\x95\x01\n\x13SetCardEmailRequest\x12%\n\x0b\x63onsumer_id\x18\x01 \x01(\tB\x10\xbaH\rr\x08\x10\x01\x18@\xba\x01\x01\x00\xc8\x01\x01\x12)\n\x0e\x63lient_card_id\x18\x02 \x01(\tB\x11\xbaH\x0er\t\x10\x01\x18\x80\x01\xba\x01\x01\x00\xc8\x01\x01\x12\"\n\x05\x65mail\x18\x03 \x01(\tB\x0e\xbaH\x0br\t\x18\xfe\x01`\x01\xba\x01\x01\x00H\x00\x88\x01\x01\x42\x08\n\x06_email\"C\n\x14SetCardEmailResponse\x12+\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1d.connectingparty.sale.v1.Card2\x81\x04\n\x0b\x43\x61rdService\x12\x62\n\tListCards\x12).connectingparty.sale.v1.ListCardsRequest\x1a*.connectingparty.sale.v1.ListCardsResponse\x12\\\n\x07GetCard\x12\'.connectingparty.sale.v1.GetCardRequest\x1a(.connectingparty.sale.v1.GetCardResponse\x12\\\n\x07PutCard\x12\'.connectingparty.sale.v1.PutCardRequest\x1a(.connectingparty.sale.v1.PutCardResponse\x12\x65\n\nDeleteCard\x12*.connectingparty.sale.v1.DeleteCardRequest\x1a+.connectingparty.sale.v1.DeleteCardResponse\x12k\n\x0cSetCardEmail\x12,.connectingparty.sale.v1.SetCardEmailRequest\x1a-.connectingparty.sale.v1.SetCardEmailResponseB;\n\x17\x63onnectingparty.sale.v1P\x01Z\x1e\x63onnectingparty/sale/v1;salev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*connectingparty/sale/v1/card_service.proto\x12\x17\x63onnectingparty.sale.v1\x1a\x1b\x62uf/validate/validate.proto\x1a$connectingparty/sale/v1/access.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x88\x03\n\x04\x43\x61rd\x12\x16\n\x0e\x63lient_card_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63onsumer_id\x18\x02 \x01(\t\x12\x18\n\x0b\x65ndpoint_id\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x1b\n\x0eserver_card_id\x18\x04 \x01(\tH\x01\x88\x01\x01\x12%\n\x18unique_reference_card_id\x18\x05 \x01(\x03H\x02\x88\x01\x01\x12\x10\n\x03\x62in\x18\x06 \x01(\tH\x03\x88\x01\x01\x12\x16\n\tlast_four\x18\x07 \x01(\tH\x04\x88\x01\x01\x12\x12\n\x05\x65mail\x18\x08 \x01(\tH\x05\x88\x01\x01\x12\x17\n\ninvoice_id\x18\t \x01(\tH\x06\x88\x01\x01\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0e\n\x0c_endpoint_idB\x11\n\x0f_server_card_idB\x1b\n\x19_unique_reference_card_idB\x06\n\x04_binB\x0c\n\n_last_fourB\x08\n\x06_emailB\r\n\x0b_invoice_id\"\x8b\x01\n\x10ListCardsRequest\x12%\n\x0b\x63onsumer_id\x18\x01 \x01(\tB\x10\xbaH\rr\x08\x10\x01\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12%\n\npage_token\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x02\xba\x01\x01\x00H\x00\x88\x01\x01\x42\r\n\x0b_page_token\"Z\n\x11ListCardsResponse\x12,\n\x05\x63\x61rds\x18\x01 \x03(\x0b\x32\x1d.connectingparty.sale.v1.Card\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"b\n\x0eGetCardRequest\x12%\n\x0b\x63onsumer_id\x18\x01 \x01(\tB\x10\xbaH\rr\x08\x10\x01\x18@\xba\x01\x01\x00\xc8\x01\x01\x12)\n\x0e\x63lient_card_id\x18\x02 \x01(\tB\x11\xbaH\x0er\t\x10\x01\x18\x80\x01\xba\x01\x01\x00\xc8\x01\x01\">\n\x0fGetCardResponse\x12+\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1d.connectingparty.sale.v1.Card\"\xa4\x05\n\x0ePutCardRequest\x12|\n\x0b\x63onsumer_id\x18\x01 \x01(\tBg\xbaHdr\x08\x10\x01\x18@\xba\x01\x01\x00\xba\x01T\n\x18\x63onsumer_id.not_a_device\x12\x1bmust not begin with device:\x1a\x1b!this.startsWith(\'device:\')\xc8\x01\x01\x12+\n\x0e\x63lient_card_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\t\x10\x01\x18\x80\x01\xba\x01\x01\x00H\x00\x88\x01\x01\x12\x42\n\x04\x63\x61rd\x18\x03 \x01(\x0b\x32,.connectingparty.sale.v1.PutCardRequest.CardB\x06\xbaH\x03\xc8\x01\x01\x12\"\n\x05\x65mail\x18\x04 \x01(\tB\x0e\xbaH\x0br\t\x18\xfe\x01`\x01\xba\x01\x01\x00H\x01\x88\x01\x01\x1a=\n\x06\x45xpiry\x12\x18\n\x05month\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x0c(\x01\x12\x19\n\x04year\x18\x02 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xb3\x10(\xd0\x0f\x1aS\n\x06Holder\x12$\n\nfirst_name\x18\x01 \x01(\tB\x10\xbaH\rr\x08\x10\x01\x18@\xba\x01\x01\x00\xc8\x01\x01\x12#\n\tlast_name\x18\x02 \x01(\tB\x10\xbaH\rr\x08\x10\x01\x18@\xba\x01\x01\x00\xc8\x01\x01\x1a\xcd\x01\n\x04\x43\x61rd\x12/\n\x06number\x18\x01 \x01(\tB\x1f\x80\x01\x01\xbaH\x19r\x14\x32\x0e^[0-9]{12,19}$\xba\x01\x01\x00\xc8\x01\x01\x12I\n\x06\x65xpiry\x18\x02 \x01(\x0b\x32..connectingparty.sale.v1.PutCardRequest.ExpiryB\t\x80\x01\x01\xbaH\x03\xc8\x01\x01\x12I\n\x06holder\x18\x03 \x01(\x0b\x32..connectingparty.sale.v1.PutCardRequest.HolderB\t\x80\x01\x01\xbaH\x03\xc8\x01\x01\x42\x11\n\x0f_client_card_idB\x08\n\x06_email\">\n\x0fPutCardResponse\x12+\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1d.connectingparty.sale.v1.Card\"e\n\x11\x44\x65leteCardRequest\x12%\n\x0b\x63onsumer_id\x18\x01 \x01(\tB\x10\xbaH\rr\x08\x10\x01\x18@\xba\x01\x01\x00\xc8\x01\x01\x12)\n\x0e\x63lient_card_id\x18\x02 \x01(\tB\x11\xbaH\x0er\t\x10\x01\x18\x80\x01\xba\x01\x01\x00\xc8\x01\x01\"\x14\n\x12\x44\x65leteCardResponse\"\x95\x01\n\x13SetCardEmailRequest\x12%\n\x0b\x63onsumer_id\x18\x01 \x01(\tB\x10\xbaH\rr\x08\x10\x01\x18@\xba\x01\x01\x00\xc8\x01\x01\x12)\n\x0e\x63lient_card_id\x18\x02 \x01(\tB\x11\xbaH\x0er\t\x10\x01\x18\x80\x01\xba\x01\x01\x00\xc8\x01\x01\x12\"\n\x05\x65mail\x18\x03 \x01(\tB\x0e\xbaH\x0br\t\x18\xfe\x01`\x01\xba\x01\x01\x00H\x00\x88\x01\x01\x42\x08\n\x06_email\"C\n\x14SetCardEmailResponse\x12+\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x1d.connectingparty.sale.v1.Card2\xa9\x04\n\x0b\x43\x61rdService\x12j\n\tListCards\x12).connectingparty.sale.v1.ListCardsRequest\x1a*.connectingparty.sale.v1.ListCardsResponse\"\x06\xea\xf9\x18\x02\x08\x04\x12\x64\n\x07GetCard\x12\'.connectingparty.sale.v1.GetCardRequest\x1a(.connectingparty.sale.v1.GetCardResponse\"\x06\xea\xf9\x18\x02\x08\x04\x12\x64\n\x07PutCard\x12\'.connectingparty.sale.v1.PutCardRequest\x1a(.connectingparty.sale.v1.PutCardResponse\"\x06\xea\xf9\x18\x02\x08\x04\x12m\n\nDeleteCard\x12*.connectingparty.sale.v1.DeleteCardRequest\x1a+.connectingparty.sale.v1.DeleteCardResponse\"\x06\xea\xf9\x18\x02\x08\x04\x12s\n\x0cSetCardEmail\x12,.connectingparty.sale.v1.SetCardEmailRequest\x1a-.connectingparty.sale.v1.SetCardEmailResponse\"\x06\xea\xf9\x18\x02\x08\x04\x42;\n\x17\x63onnectingparty.sale.v1P\x01Z\x1e\x63onnectingparty/sale/v1;salev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -76,34 +77,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETCARDEMAILREQUEST'].fields_by_name['client_card_id']._serialized_options = b'\272H\016r\t\020\001\030\200\001\272\001\001\000\310\001\001'
   _globals['_SETCARDEMAILREQUEST'].fields_by_name['email']._loaded_options = None
   _globals['_SETCARDEMAILREQUEST'].fields_by_name['email']._serialized_options = b'\272H\013r\t\030\376\001`\001\272\001\001\000'
-  _globals['_CARD']._serialized_start=134
-  _globals['_CARD']._serialized_end=526
-  _globals['_LISTCARDSREQUEST']._serialized_start=529
-  _globals['_LISTCARDSREQUEST']._serialized_end=668
-  _globals['_LISTCARDSRESPONSE']._serialized_start=670
-  _globals['_LISTCARDSRESPONSE']._serialized_end=760
-  _globals['_GETCARDREQUEST']._serialized_start=762
-  _globals['_GETCARDREQUEST']._serialized_end=860
-  _globals['_GETCARDRESPONSE']._serialized_start=862
-  _globals['_GETCARDRESPONSE']._serialized_end=924
-  _globals['_PUTCARDREQUEST']._serialized_start=927
-  _globals['_PUTCARDREQUEST']._serialized_end=1603
-  _globals['_PUTCARDREQUEST_EXPIRY']._serialized_start=1220
-  _globals['_PUTCARDREQUEST_EXPIRY']._serialized_end=1281
-  _globals['_PUTCARDREQUEST_HOLDER']._serialized_start=1283
-  _globals['_PUTCARDREQUEST_HOLDER']._serialized_end=1366
-  _globals['_PUTCARDREQUEST_CARD']._serialized_start=1369
-  _globals['_PUTCARDREQUEST_CARD']._serialized_end=1574
-  _globals['_PUTCARDRESPONSE']._serialized_start=1605
-  _globals['_PUTCARDRESPONSE']._serialized_end=1667
-  _globals['_DELETECARDREQUEST']._serialized_start=1669
-  _globals['_DELETECARDREQUEST']._serialized_end=1770
-  _globals['_DELETECARDRESPONSE']._serialized_start=1772
-  _globals['_DELETECARDRESPONSE']._serialized_end=1792
-  _globals['_SETCARDEMAILREQUEST']._serialized_start=1795
-  _globals['_SETCARDEMAILREQUEST']._serialized_end=1944
-  _globals['_SETCARDEMAILRESPONSE']._serialized_start=1946
-  _globals['_SETCARDEMAILRESPONSE']._serialized_end=2013
-  _globals['_CARDSERVICE']._serialized_start=2016
-  _globals['_CARDSERVICE']._serialized_end=2529
+  _globals['_CARDSERVICE'].methods_by_name['ListCards']._loaded_options = None
+  _globals['_CARDSERVICE'].methods_by_name['ListCards']._serialized_options = b'\352\371\030\002\010\004'
+  _globals['_CARDSERVICE'].methods_by_name['GetCard']._loaded_options = None
+  _globals['_CARDSERVICE'].methods_by_name['GetCard']._serialized_options = b'\352\371\030\002\010\004'
+  _globals['_CARDSERVICE'].methods_by_name['PutCard']._loaded_options = None
+  _globals['_CARDSERVICE'].methods_by_name['PutCard']._serialized_options = b'\352\371\030\002\010\004'
+  _globals['_CARDSERVICE'].methods_by_name['DeleteCard']._loaded_options = None
+  _globals['_CARDSERVICE'].methods_by_name['DeleteCard']._serialized_options = b'\352\371\030\002\010\004'
+  _globals['_CARDSERVICE'].methods_by_name['SetCardEmail']._loaded_options = None
+  _globals['_CARDSERVICE'].methods_by_name['SetCardEmail']._serialized_options = b'\352\371\030\002\010\004'
+  _globals['_CARD']._serialized_start=172
+  _globals['_CARD']._serialized_end=564
+  _globals['_LISTCARDSREQUEST']._serialized_start=567
+  _globals['_LISTCARDSREQUEST']._serialized_end=706
+  _globals['_LISTCARDSRESPONSE']._serialized_start=708
+  _globals['_LISTCARDSRESPONSE']._serialized_end=798
+  _globals['_GETCARDREQUEST']._serialized_start=800
+  _globals['_GETCARDREQUEST']._serialized_end=898
+  _globals['_GETCARDRESPONSE']._serialized_start=900
+  _globals['_GETCARDRESPONSE']._serialized_end=962
+  _globals['_PUTCARDREQUEST']._serialized_start=965
+  _globals['_PUTCARDREQUEST']._serialized_end=1641
+  _globals['_PUTCARDREQUEST_EXPIRY']._serialized_start=1258
+  _globals['_PUTCARDREQUEST_EXPIRY']._serialized_end=1319
+  _globals['_PUTCARDREQUEST_HOLDER']._serialized_start=1321
+  _globals['_PUTCARDREQUEST_HOLDER']._serialized_end=1404
+  _globals['_PUTCARDREQUEST_CARD']._serialized_start=1407
+  _globals['_PUTCARDREQUEST_CARD']._serialized_end=1612
+  _globals['_PUTCARDRESPONSE']._serialized_start=1643
+  _globals['_PUTCARDRESPONSE']._serialized_end=1705
+  _globals['_DELETECARDREQUEST']._serialized_start=1707
+  _globals['_DELETECARDREQUEST']._serialized_end=1808
+  _globals['_DELETECARDRESPONSE']._serialized_start=1810
+  _globals['_DELETECARDRESPONSE']._serialized_end=1830
+  _globals['_SETCARDEMAILREQUEST']._serialized_start=1833
+  _globals['_SETCARDEMAILREQUEST']._serialized_end=1982
+  _globals['_SETCARDEMAILRESPONSE']._serialized_start=1984
+  _globals['_SETCARDEMAILRESPONSE']._serialized_end=2051
+  _globals['_CARDSERVICE']._serialized_start=2054
+  _globals['_CARDSERVICE']._serialized_end=2607
 # @@protoc_insertion_point(module_scope)

@@ -92,6 +92,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A request with this Idempotency-Key is still running."""
     ERROR_REASON_CONTROL_MISMATCH: _ErrorReason.ValueType  # 1109
     """The control checksum of a callback is wrong."""
+    ERROR_REASON_CALLER_NOT_IDENTIFIED: _ErrorReason.ValueType  # 1110
+    """The caller of the gRPC port is not identified: no client certificate and no bearer key that counts."""
+    ERROR_REASON_CALLER_NOT_PERMITTED: _ErrorReason.ValueType  # 1111
+    """The caller has not the role that the rpc asks for; or who sent an operation of the payment gateway is not it."""
     ERROR_REASON_AMOUNT_OUT_OF_LIMITS: _ErrorReason.ValueType  # 2001
     """The amount is outside the limits of the endpoint."""
     ERROR_REASON_CURRENCY_NOT_ACCEPTED: _ErrorReason.ValueType  # 2002
@@ -151,6 +155,10 @@ ERROR_REASON_IDEMPOTENCY_KEY_IN_USE: ErrorReason.ValueType  # 1108
 """A request with this Idempotency-Key is still running."""
 ERROR_REASON_CONTROL_MISMATCH: ErrorReason.ValueType  # 1109
 """The control checksum of a callback is wrong."""
+ERROR_REASON_CALLER_NOT_IDENTIFIED: ErrorReason.ValueType  # 1110
+"""The caller of the gRPC port is not identified: no client certificate and no bearer key that counts."""
+ERROR_REASON_CALLER_NOT_PERMITTED: ErrorReason.ValueType  # 1111
+"""The caller has not the role that the rpc asks for; or who sent an operation of the payment gateway is not it."""
 ERROR_REASON_AMOUNT_OUT_OF_LIMITS: ErrorReason.ValueType  # 2001
 """The amount is outside the limits of the endpoint."""
 ERROR_REASON_CURRENCY_NOT_ACCEPTED: ErrorReason.ValueType  # 2002
