@@ -72,7 +72,7 @@ class CardMapping:
 
         Raises:
             SaleError: ERROR_REASON_INVOICE_NOT_FOUND, no sale has this session token; _SESSION_MISMATCH, none of those
-                that have is of this device and access token; _SERVER_UNAVAILABLE.
+                that have is of this device and access token; _CALLER_NOT_PERMITTED; _SERVER_UNAVAILABLE.
         """
         sale = await self._store.find_sale_by_session(
             notification.session_token, hash_access_token(notification.access_token), notification.serial_number
@@ -84,6 +84,7 @@ class CardMapping:
             )
         bind_to_log(sale, self._endpoints)
         endpoint = self._endpoints.require(sale.endpoint_id)
+        endpoint.require_payment_gateway()
         if notification.server_card_id is not None:
             await self._store.map_card(sale.invoice_id, self._new_card(sale, notification))
         signature = notification_signature(

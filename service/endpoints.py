@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Literal, NamedTuple
 
 from service.currencies import CURRENCIES
 from service.errors import ErrorReason, SaleError, StoreUnavailable
+from service.origin import Origin, origin_of_call
 from service.signing import ControlKey
 
 MAX_AMOUNT_CENTIS = 2**63 - 1
@@ -16,6 +18,39 @@ class CentisRange(NamedTuple):
 
     min: int
     max: int
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentGateway:
+    """Whose requests about the sales of an endpoint are taken: nothing in the requests proves who has sent them.
+
+    Raises:
+        ValueError: it would let everybody in; the message begins with the name of the setting.
+    """
+
+    addresses: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Where they come from; from anywhere if there is none."""
+    certificates: frozenset[str] = frozenset()
+    """Subject alternative names, one of which the client certificate has to have; none is needed if there is none."""
+
+    def __post_init__(self) -> None:
+        if not self.addresses and not self.certificates:
+            raise ValueError("payment_gateway: needs addresses or certificates")
+
+    def has_sent(self, origin: Origin) -> bool:
+        """Tell whether a call comes from it."""
+        return (not self.addresses or self._has_address(origin.address)) and (
+            not self.certificates or not self.certificates.isdisjoint(origin.certificate_names)
+        )
+
+    def _has_address(self, text: str | None) -> bool:
+        try:
+            address = ip_address(text or "")
+        except ValueError:
+            return False
+        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        return any(address in network for network in self.addresses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +79,8 @@ class Endpoint:
     """Whether it gets the sales in a currency that other endpoints take as well."""
     random_sum_centis: CentisRange | None = None
     """From which each sale is given an amount that only the cardholder can see; None for no such check."""
+    payment_gateway: PaymentGateway | None = None
+    """Who alone may check its sales, map cards and call back; None for whoever knows a sale's secrets."""
 
     def __post_init__(self) -> None:
         if not self.control_keys:
@@ -70,6 +107,17 @@ class Endpoint:
         """
         if not self.min_centis <= amount_centis <= self.max_centis:
             raise SaleError(ErrorReason.ERROR_REASON_AMOUNT_OUT_OF_LIMITS)
+
+    def require_payment_gateway(self) -> None:
+        """Refuse the call that runs if its payment gateway has not sent it.
+
+        Raises:
+            SaleError: `ERROR_REASON_CALLER_NOT_PERMITTED`.
+        """
+        if self.payment_gateway is not None and not self.payment_gateway.has_sent(origin_of_call()):
+            raise SaleError(
+                ErrorReason.ERROR_REASON_CALLER_NOT_PERMITTED, "Only the sale's payment gateway may send this."
+            )
 
 
 class Endpoints:

@@ -130,12 +130,13 @@ class Sales:
             The confirmation: the same one for the same request, however often it is sent.
 
         Raises:
-            SaleError: ERROR_REASON_INVOICE_NOT_FOUND, _SESSION_MISMATCH, _SESSION_EXPIRED, _CLIENT_CARD_NOT_FOUND,
-                _SESSION_ALREADY_CHECKED or _SERVER_UNAVAILABLE; the sale stays as it was.
+            SaleError: ERROR_REASON_INVOICE_NOT_FOUND, _CALLER_NOT_PERMITTED, _SESSION_MISMATCH, _SESSION_EXPIRED,
+                _CLIENT_CARD_NOT_FOUND, _SESSION_ALREADY_CHECKED or _SERVER_UNAVAILABLE; the sale stays as it was.
         """
         sale = await find_named_sale(self._store, request.invoice_id)
         bind_to_log(sale, self._endpoints)
         endpoint = self._endpoints.require(sale.endpoint_id)
+        endpoint.require_payment_gateway()
         if not (_matches(sale, request) and _is_authentic(sale, endpoint, request.access_token)):
             raise SaleError(ErrorReason.ERROR_REASON_SESSION_MISMATCH)
         now = self._clock()

@@ -54,12 +54,13 @@ class StatusReports:
             callback: as it was sent.
 
         Raises:
-            SaleError: ERROR_REASON_INVOICE_NOT_FOUND, _CONTROL_MISMATCH, _INVALID_FIELD (too much was reported that
-                tells of nothing known) or _SERVER_UNAVAILABLE; nothing was changed, but the last leaves open whether it
-                was.
+            SaleError: ERROR_REASON_INVOICE_NOT_FOUND, _CALLER_NOT_PERMITTED, _CONTROL_MISMATCH, _INVALID_FIELD (too
+                much was reported that tells of nothing known) or _SERVER_UNAVAILABLE; nothing was changed, but the last
+                leaves open whether it was.
         """
         sale = await find_named_sale(self._store, callback.client_orderid)
         endpoint = self._endpoints.require(sale.endpoint_id)
+        endpoint.require_payment_gateway()
         if not _is_authentic(callback, endpoint):
             raise SaleError(ErrorReason.ERROR_REASON_CONTROL_MISMATCH)
         bind_to_log(sale, self._endpoints)

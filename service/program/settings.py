@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Sequence
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import parse_qsl, urlsplit
@@ -20,7 +21,7 @@ from gateway.program.settings import (
 )
 from service.access_tokens import AccessTokenMode
 from service.callers import ROLES, Caller, Callers
-from service.endpoints import MAX_AMOUNT_CENTIS, CentisRange, Endpoint, Endpoints
+from service.endpoints import MAX_AMOUNT_CENTIS, CentisRange, Endpoint, Endpoints, PaymentGateway
 from service.signing import ControlKey, parse_control_key
 from service.vault import KEY_BYTES, VaultKey
 
@@ -199,6 +200,25 @@ class CentisRangeSettings(Section):
     min: int
     max: int
 
+    def to_range(self) -> CentisRange:
+        """Return the range."""
+        return CentisRange(self.min, self.max)
+
+
+class PaymentGatewaySettings(Section):
+    """From where a payment gateway sends; see `service.endpoints.PaymentGateway`."""
+
+    addresses: tuple[IPv4Network | IPv6Network, ...] = ()
+    certificates: frozenset[str] = frozenset()
+
+    def to_payment_gateway(self) -> PaymentGateway:
+        """Return the payment gateway.
+
+        Raises:
+            ValueError: as of `PaymentGateway`.
+        """
+        return PaymentGateway(self.addresses, self.certificates)
+
 
 class EndpointSettings(Section):
     """One endpoint at a payment gateway; see `service.endpoints.Endpoint`."""
@@ -214,6 +234,7 @@ class EndpointSettings(Section):
     signature_case: Literal["upper", "lower"] = "upper"
     default: bool = False
     random_sum_centis: CentisRangeSettings | None = None
+    payment_gateway: PaymentGatewaySettings | None = None
 
     @model_validator(mode="after")
     def _require_keys_once(self) -> "EndpointSettings":
@@ -227,9 +248,15 @@ class EndpointSettings(Section):
         Raises:
             ValueError: as of `Endpoint`.
         """
-        values = self.model_dump(exclude={"control_keys", "control_key_file", "random_sum_centis"})
-        limits = None if self.random_sum_centis is None else CentisRange(**self.random_sum_centis.model_dump())
-        return Endpoint(**values, control_keys=self._read_keys(), random_sum_centis=limits)
+        parts = {"control_keys", "control_key_file", "random_sum_centis", "payment_gateway"}
+        values = self.model_dump(exclude=parts)
+        limits, gateway = self.random_sum_centis, self.payment_gateway
+        return Endpoint(
+            **values,
+            control_keys=self._read_keys(),
+            random_sum_centis=None if limits is None else limits.to_range(),
+            payment_gateway=None if gateway is None else gateway.to_payment_gateway(),
+        )
 
     def _read_keys(self) -> tuple[ControlKey, ...]:
         if self.control_key_file is None:

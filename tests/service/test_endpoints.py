@@ -1,11 +1,13 @@
 """Which endpoint a sale goes to, and which endpoints can stand side by side."""
 
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
 
-from service.endpoints import Endpoint, Endpoints
+from service.endpoints import Endpoint, Endpoints, PaymentGateway
 from service.errors import ErrorReason, SaleError
+from service.origin import Origin
 from service.signing import parse_control_key
 
 KEY = parse_control_key("58B2A205-5BB5-5BCB-B37D-2F2A4276B0BD")
@@ -78,3 +80,37 @@ def test_endpoints_that_cannot_be_replaced_stay() -> None:
         endpoints.replace([endpoint("22", "EUR"), endpoint("22", "USD")])
 
     assert endpoints.choose("EUR", None).id == "11"
+
+
+NETWORKS = (ip_network("203.0.113.0/24"), ip_network("2001:db8::/48"))
+
+
+@pytest.mark.parametrize(
+    ("address", "names", "by_address", "by_certificate"),
+    [
+        ("203.0.113.7", (), True, False),
+        ("203.0.114.7", (), False, False),
+        ("2001:db8::1", (), True, False),
+        ("2001:db9::1", ("other.example",), False, False),
+        ("::ffff:203.0.113.7", (), True, False),  # how a listener for both families tells it
+        ("203.0.113.7%eth0", (), False, False),
+        ("not an address", (), False, False),
+        (None, (), False, False),
+        (None, ("sbc.example",), False, True),
+        ("203.0.113.7", ("other.example", "sbc.example"), True, True),
+    ],
+)
+def test_a_payment_gateway_is_known_by_its_address_its_certificate_or_both(
+    address: str | None, names: tuple[str, ...], by_address: bool, by_certificate: bool
+) -> None:
+    certificates = frozenset({"sbc.example"})
+    origin = Origin("gateway", address, names)
+
+    assert PaymentGateway(NETWORKS).has_sent(origin) is by_address
+    assert PaymentGateway((), certificates).has_sent(origin) is by_certificate
+    assert PaymentGateway(NETWORKS, certificates).has_sent(origin) is (by_address and by_certificate)
+
+
+def test_a_payment_gateway_that_could_be_anybody_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^payment_gateway: needs addresses or certificates$"):
+        PaymentGateway()
