@@ -6,7 +6,7 @@ from service.access_tokens import AccessTokens
 from service.endpoints import Endpoints
 from service.errors import ErrorReason, SaleError
 from service.identifiers import Clock, Randomness, hash_access_token, new_client_card_id
-from service.named_sale import bind_to_log, find_named_sale, is_of
+from service.named_sale import bind_to_log
 from service.signing import notification_signature
 from service.store import Sale, Store, StoredCard
 
@@ -105,9 +105,12 @@ class CardMapping:
                 _ACCESS_TOKEN_INVALID, the token has expired or was revoked; _CLIENT_CARD_NOT_FOUND, no card is saved,
                 or not any more.
         """
-        sale = await find_named_sale(self._store, invoice_id)
-        if not is_of(sale, access_token, serial_number):
-            raise SaleError(ErrorReason.ERROR_REASON_SESSION_MISMATCH)
+        sale = await self._store.find_own_sale(invoice_id, hash_access_token(access_token), serial_number)
+        if sale is None:
+            known = await self._store.has_sale(invoice_id)
+            raise SaleError(
+                ErrorReason.ERROR_REASON_SESSION_MISMATCH if known else ErrorReason.ERROR_REASON_INVOICE_NOT_FOUND
+            )
         bind_to_log(sale, self._endpoints)
         await self._access_tokens.authenticate(access_token, serial_number)
         card_id = sale.client_card_id

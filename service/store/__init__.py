@@ -75,6 +75,12 @@ class Store(Protocol):
     async def find_sale(self, invoice_id: str) -> Sale | None:
         """Return the sale with this invoice id, if there is one."""
 
+    async def find_own_sale(self, invoice_id: str, access_token_hash: bytes, serial_number: str) -> Sale | None:
+        """Return the sale with this invoice id, if it was initiated with this access token from this device."""
+
+    async def has_sale(self, invoice_id: str) -> bool:
+        """Tell whether there is a sale with this invoice id, whosever."""
+
     async def find_sale_by_session(
         self, session_token: str, access_token_hash: bytes, serial_number: str
     ) -> Sale | None:

@@ -38,6 +38,8 @@ _OPEN = recorded(
 )
 _SELECT_SALE = f"{SALES.select} WHERE invoice_id = $1"
 _SELECT_SALES = f"{SALES.select} WHERE invoice_id = ANY ($1::text[])"
+_SELECT_OWN_SALE = f"{_SELECT_SALE} AND access_token_hash = $2 AND serial_number = $3"
+_EXISTS_SALE = "SELECT EXISTS (SELECT FROM sales WHERE invoice_id = $1)"
 _SELECT_BY_SESSION = (
     f"{SALES.select} WHERE session_token = $1 AND access_token_hash = $2 AND serial_number = $3"
     " ORDER BY invoice_id DESC LIMIT 1"
@@ -147,6 +149,19 @@ async def find_sales(connection: Connection, invoice_ids: Sequence[str]) -> Sequ
     rows = await connection.fetch(_SELECT_SALES, list(set(invoice_ids)))
     found = {sale.invoice_id: sale for sale in map(SALES.record, rows)}
     return [found.get(invoice_id) for invoice_id in invoice_ids]
+
+
+async def find_own_sale(
+    connection: Connection, invoice_id: str, access_token_hash: bytes, serial_number: str
+) -> Sale | None:
+    """See `service.store.Store`."""
+    row = await connection.fetchrow(_SELECT_OWN_SALE, invoice_id, access_token_hash, serial_number)
+    return None if row is None else SALES.record(row)
+
+
+async def has_sale(connection: Connection, invoice_id: str) -> bool:
+    """See `service.store.Store`."""
+    return bool(await connection.fetchval(_EXISTS_SALE, invoice_id))
 
 
 async def lock_sale(connection: Connection, invoice_id: str) -> Sale:

@@ -67,6 +67,14 @@ class SqliteStore:
         """See `service.store.Store`."""
         return self._read(sales.find_sale, invoice_id)
 
+    async def find_own_sale(self, invoice_id: str, access_token_hash: bytes, serial_number: str) -> Sale | None:
+        """See `service.store.Store`."""
+        return self._read(sales.find_own_sale, invoice_id, access_token_hash, serial_number)
+
+    async def has_sale(self, invoice_id: str) -> bool:
+        """See `service.store.Store`."""
+        return self._read(sales.has_sale, invoice_id)
+
     async def find_sale_by_session(
         self, session_token: str, access_token_hash: bytes, serial_number: str
     ) -> Sale | None:

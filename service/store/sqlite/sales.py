@@ -17,6 +17,8 @@ from service.store.tables import CHANGING
 
 _INSERT_SALE = f"{SALES.insert} ON CONFLICT DO NOTHING RETURNING 1"
 _SELECT_SALE = f"{SALES.select} WHERE invoice_id = ?"
+_SELECT_OWN_SALE = f"{_SELECT_SALE} AND access_token_hash = ? AND serial_number = ?"
+_EXISTS_SALE = "SELECT EXISTS (SELECT 1 FROM sales WHERE invoice_id = ?)"
 _SELECT_BY_SESSION = (
     f"{SALES.select} WHERE session_token = ? AND access_token_hash = ? AND serial_number = ?"
     " ORDER BY invoice_id DESC LIMIT 1"
@@ -57,6 +59,19 @@ def find_sale(connection: apsw.Connection, invoice_id: str) -> Sale | None:
     """See `service.store.Store`."""
     row = connection.execute(_SELECT_SALE, (invoice_id,)).fetchone()
     return None if row is None else SALES.record(row)
+
+
+def find_own_sale(
+    connection: apsw.Connection, invoice_id: str, access_token_hash: bytes, serial_number: str
+) -> Sale | None:
+    """See `service.store.Store`."""
+    row = connection.execute(_SELECT_OWN_SALE, (invoice_id, access_token_hash, serial_number)).fetchone()
+    return None if row is None else SALES.record(row)
+
+
+def has_sale(connection: apsw.Connection, invoice_id: str) -> bool:
+    """See `service.store.Store`."""
+    return bool(connection.execute(_EXISTS_SALE, (invoice_id,)).get)
 
 
 def require_sale(connection: apsw.Connection, invoice_id: str) -> Sale:

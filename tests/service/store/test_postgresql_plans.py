@@ -68,6 +68,8 @@ WORK: dict[str, Work] = {
     "open session": lambda c: sales.open_session(c, NewSession(new_sale(1), record_of(new_sale(1)))),
     "find sales": lambda c: sales.find_sales(c, [SALE.invoice_id]),
     "find sale": lambda c: sales.find_sale(c, SALE.invoice_id),
+    "find own sale": lambda c: sales.find_own_sale(c, SALE.invoice_id, b"h" * 32, "x"),
+    "has sale": lambda c: sales.has_sale(c, SALE.invoice_id),
     "find by session": lambda c: sales.find_sale_by_session(c, "a" * 16, b"h" * 32, "x"),
     "has session token": lambda c: sales.has_session_token(c, "a" * 16),
     "bind checks": lambda c: sales.bind_free_checks(c, [NewCheck(SALE.invoice_id, "a" * 16, None, NOW)]),

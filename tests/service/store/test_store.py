@@ -136,6 +136,17 @@ async def test_a_sale_is_read_back_as_it_was_stored(store: Store) -> None:
     assert await store.find_sale(sale.invoice_id) == sale
 
 
+async def test_a_sale_is_shown_to_its_own_access_token_and_device_only(store: Store) -> None:
+    sale = new_sale()
+    await store.open_session(sale, None)
+
+    own: dict[str, Any] = {name: getattr(sale, name) for name in ("invoice_id", "access_token_hash", "serial_number")}
+    assert await store.find_own_sale(**own) == sale
+    for name, foreign in zip(own, ("no such invoice", b"o" * 32, sale.serial_number.lower()), strict=True):
+        assert await store.find_own_sale(**(own | {name: foreign})) is None
+    assert [await store.has_sale(id) for id in (sale.invoice_id, "no such invoice")] == [True, False]
+
+
 async def test_what_was_stored_is_there_when_the_store_is_opened_again(open_store: OpenStore) -> None:
     sale, token = new_sale(), StoredAccessToken(b"t" * 32, NOW, NOW + timedelta(minutes=30), "11110")
     first = await open_store()
