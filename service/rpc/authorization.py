@@ -8,6 +8,7 @@ import grpc
 from connectingparty.sale.v1.access_pb2 import Access, Role, access
 from google.protobuf import descriptor_pool
 
+from service.call_log import tell
 from service.callers import Caller, Credentials, hash_key
 from service.errors import ErrorReason, SaleError
 from service.origin import Origin, begin_from
@@ -104,6 +105,7 @@ class Authorization:
             begin_from(Origin("", peer.address))
             raise SaleError(ErrorReason.ERROR_REASON_CALLER_NOT_IDENTIFIED)
         begin_from(_origin_of(caller, peer, context))
+        tell(caller=caller.name)
         if not caller.has(role):
             raise SaleError(
                 ErrorReason.ERROR_REASON_CALLER_NOT_PERMITTED,
