@@ -16,7 +16,7 @@ serve: $(ENV_READY) ## start the whole product in development mode
 	@exec $(ENV)/sale-service serve --dev $(ARGS)
 
 test: $(ENV_READY) ## run the tests; ARGS="-m long" runs those that take minutes
-	$(ENV)/python -m pytest $(ARGS)
+	$(ENV)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 bench: $(ENV_READY) needs-wrk ## measure the server and its rivals side by side; ARGS="--rounds 1 --seconds 1" for a short look
 	@$(ENV)/python -m tests.bench $(ARGS)

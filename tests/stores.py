@@ -4,11 +4,13 @@ import asyncio
 import itertools
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import apsw
 import asyncpg
 
 from service.store import Store
@@ -50,6 +52,15 @@ def schema(url: str, *, migrated: bool = True) -> Iterator[str]:
         yield f"{url}{'&' if '?' in url else '?'}search_path={quote(name)}"
     finally:
         asyncio.run(drop())
+
+
+@contextmanager
+def write_lock(path: Path) -> Iterator[None]:
+    """Let nobody else write an SQLite file for as long as the block runs; what a server writes just now comes first."""
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.set_busy_timeout(10_000)
+        connection.execute("BEGIN IMMEDIATE")
+        yield
 
 
 async def open_postgresql(url: str) -> PostgresqlStore:

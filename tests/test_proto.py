@@ -1,6 +1,7 @@
 """The proto says what the contract says; this table is written from the contract, by hand."""
 
 from collections.abc import Iterator
+from operator import attrgetter
 
 import protovalidate
 import pytest
@@ -74,7 +75,9 @@ def strings(message: Descriptor) -> Iterator[FieldDescriptor]:
             yield field
 
 
-@pytest.mark.parametrize("field", [field for request in requests() for field in strings(request)], ids=str)
+@pytest.mark.parametrize(
+    "field", [field for request in requests() for field in strings(request)], ids=attrgetter("full_name")
+)
 def test_every_string_of_a_request_refuses_nul(field: FieldDescriptor) -> None:
     rules = field.GetOptions().Extensions[validate_pb2.field]
     text = rules.repeated.items.string if field.is_repeated else rules.string

@@ -1,14 +1,14 @@
 """Idempotency-Key: sent again, a request opens no second session."""
 
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 
-import apsw
 import pytest
 
 from tests.conftest import Deployment, deploy
 from tests.merchant import initiate_document, with_member
+from tests.stores import write_lock
 from tests.transports import Answer, Transport
 
 
@@ -104,13 +104,11 @@ def test_while_the_first_runs_the_key_is_in_use(tmp_path: Path) -> None:
         document = initiate_document(deployment.http.request_access_token())
         threads = stack.enter_context(ThreadPoolExecutor(4))
         # Somebody else holds the file, so the first request, whichever it is, waits for its commit.
-        with closing(apsw.Connection(str(tmp_path / "sale.db"))) as other:
-            other.execute("BEGIN IMMEDIATE")
+        with write_lock(tmp_path / "sale.db"):
             clients = (deployment.http, deployment.grpc) * 2
             answers = [threads.submit(client.initiate, document, "order-1") for client in clients]
             while len(running := [answer for answer in answers if not answer.done()]) > 1:
                 wait(running, return_when=FIRST_COMPLETED)
-            other.execute("ROLLBACK")
         (first,) = running
 
         assert [answer.result().code for answer in answers if answer is not first] == [1108] * 3

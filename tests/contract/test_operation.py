@@ -34,6 +34,7 @@ from tests.merchant import (
     write_config,
 )
 from tests.running import ANY_PORT, running, service_arguments
+from tests.stores import write_lock
 from tests.transports import OverHttp
 
 
@@ -58,14 +59,12 @@ def test_a_store_that_cannot_be_written_makes_the_server_unready(tmp_path: Path)
     with ExitStack() as stack:
         deployment = deploy(stack, "one process", tmp_path)
         document = initiate_document(deployment.http.request_access_token())
-        with apsw.Connection(str(tmp_path / "sale.db")) as other:
-            other.execute("UPDATE sales SET currency = currency")
+        with write_lock(tmp_path / "sale.db"):
             wait_until(lambda: deployment.http.client.get("/readyz").status_code == 503)
             over_grpc = stack.enter_context(ThreadPoolExecutor(1)).submit(deployment.grpc.initiate, document)
             over_http = deployment.http.initiate(document)
             assert deployment.http.client.get("/healthz").status_code == 200
             assert over_http.code == over_grpc.result().code == 4000
-        other.close()
 
         wait_until(lambda: deployment.http.client.get("/readyz").status_code == 200)
         assert deployment.http.initiate(document).code == 0
@@ -115,12 +114,10 @@ def test_a_call_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     with ExitStack() as stack:
         deployment = deploy(stack, "two processes", tmp_path, '[http]\ndeadline = "300ms"\n')
         document = initiate_document(deployment.http.request_access_token())
-        with apsw.Connection(str(tmp_path / "sale.db")) as other:
-            other.execute("UPDATE sales SET currency = currency")
+        with write_lock(tmp_path / "sale.db"):
             response = deployment.http.client.post("/sale/initiate-sale", json=document)
             with pytest.raises(grpc.RpcError) as refusal:
                 deployment.grpc.access_tokens.IssueAccessToken(IssueAccessTokenRequest(), timeout=0.3)
-        other.close()
 
     assert response.status_code == 504
     assert response.json()["error"]["code"] == "4001"
@@ -133,8 +130,7 @@ def test_sigterm_answers_what_runs_and_exits_cleanly(tmp_path: Path, kind: str) 
         deployment = deploy(stack, kind, tmp_path)
         document = initiate_document(deployment.http.request_access_token())
         threads = stack.enter_context(ThreadPoolExecutor(8))
-        with apsw.Connection(str(tmp_path / "sale.db")) as other:
-            other.execute("UPDATE sales SET currency = currency")
+        with write_lock(tmp_path / "sale.db"):
             waiting = [threads.submit(deployment.http.initiate, document) for _ in range(4)]
             waiting += [threads.submit(deployment.grpc.initiate, document) for _ in range(4)]
             time.sleep(0.3)
@@ -142,7 +138,6 @@ def test_sigterm_answers_what_runs_and_exits_cleanly(tmp_path: Path, kind: str) 
                 deployment.gateway.send(signal.SIGTERM)
             deployment.service.send(signal.SIGTERM)
             time.sleep(0.3)
-        other.close()
 
         assert [answer.result().code for answer in waiting] == [0] * 8
         assert deployment.service.stop() == 0
@@ -157,13 +152,11 @@ def test_what_runs_too_long_after_sigterm_is_told_that_the_server_is_unavailable
         deployment = deploy(stack, kind, tmp_path, 'shutdown_grace = "1s"\n')
         document = initiate_document(deployment.http.request_access_token())
         threads = stack.enter_context(ThreadPoolExecutor(1))
-        with apsw.Connection(str(tmp_path / "sale.db")) as other:
-            other.execute("UPDATE sales SET currency = currency")
+        with write_lock(tmp_path / "sale.db"):
             waiting = threads.submit(deployment.http.initiate, document)
             time.sleep(0.3)
             deployment.gateway.send(signal.SIGTERM)
             assert waiting.result().code == 4000
-        other.close()
 
         assert deployment.gateway.stop() == 0
 
@@ -366,11 +359,9 @@ def test_a_worker_that_cannot_be_replaced_is_tried_again_while_the_others_serve(
     with ExitStack() as stack:
         deployment = deploy(stack, "two workers", tmp_path)
         children = Path(f"/proc/{deployment.service.pid}/task/{deployment.service.pid}/children")
-        with apsw.Connection(str(tmp_path / "sale.db")) as other:
-            other.execute("UPDATE sales SET currency = currency")  # a worker that starts needs the write lock
+        with write_lock(tmp_path / "sale.db"):  # a worker that starts needs the write lock
             os.kill(int(max(children.read_text().split(), key=int)), signal.SIGKILL)
             deployment.service.wait_for_event("worker not replaced", 20)
-        other.close()
 
         deployment.service.wait_for_event("worker replaced", 20)
         assert deployment.service.stop() == 0
