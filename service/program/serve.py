@@ -55,6 +55,7 @@ class ServiceServer:
             self._domain.store,
             self._identify,
             None if self._tls is None else self._tls.credentials(),
+            limits=settings.grpc.limits.to_limits(),
             watch_patience=settings.watch.patience,
             reflection=settings.grpc.reflection,
             reuse_port=settings.workers > 1,

@@ -22,6 +22,7 @@ from gateway.program.settings import (
 from service.access_tokens import AccessTokenMode
 from service.callers import ROLES, Caller, Callers
 from service.endpoints import MAX_AMOUNT_CENTIS, CentisRange, Endpoint, Endpoints, PaymentGateway
+from service.program.grpc_limits import GrpcLimitsSettings
 from service.signing import ControlKey, parse_control_key
 from service.vault import KEY_BYTES, VaultKey
 
@@ -75,6 +76,7 @@ class GrpcSettings(ListenerSettings):
     listen: AddressSetting = Address("127.0.0.1", 50051)
     reflection: bool = False
     """Whether callers may ask what rpcs there are."""
+    limits: GrpcLimitsSettings = GrpcLimitsSettings()
 
 
 class StoreSettings(Section):

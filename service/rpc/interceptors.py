@@ -66,15 +66,15 @@ class CallInterceptor(ABC):
         async def behaviour(request: Any, context: Context) -> Any:
             return await self.around(method, request, context, proceed)
 
+        deserialize = handler.request_deserializer
         intercepted: Handler = method_handler(
             behaviour,
-            request_deserializer=handler.request_deserializer and self._deserializer(handler.request_deserializer),
+            request_deserializer=deserialize and self._deserializer(deserialize),
             response_serializer=handler.response_serializer,
         )
         return intercepted
 
-    @staticmethod
-    def _deserializer(deserialize: Deserializer) -> Deserializer:
+    def _deserializer(self, deserialize: Deserializer) -> Deserializer:  # another one in a subclass
         return deserialize
 
     @abstractmethod
@@ -100,11 +100,18 @@ class InterceptedServer:
     Args:
         server: a `grpc.aio.Server`, or what servicers can be added to like one.
         interceptors: the first one is the outermost.
+        adapt: makes of every handler what the server is given.
     """
 
-    def __init__(self, server: Any, interceptors: Sequence[Interceptor]) -> None:
+    def __init__(
+        self,
+        server: Any,
+        interceptors: Sequence[Interceptor],
+        adapt: Callable[[Handler], Handler] = lambda handler: handler,
+    ) -> None:
         self._server = server
         self._interceptors = interceptors
+        self._adapt = adapt
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """Nothing: generated code registers each method by its name as well."""
@@ -121,7 +128,7 @@ class InterceptedServer:
     def _intercepted(self, method: str, handler: Handler) -> Handler:
         for interceptor in reversed(self._interceptors):
             handler = interceptor.intercept(method, handler)
-        return handler
+        return self._adapt(handler)
 
 
 class _OtherRpcs(grpc.GenericRpcHandler):
@@ -181,23 +188,33 @@ class Errors(CallInterceptor):
 
 
 class Bounds(CallInterceptor):
-    """Refuses a message that is not within the bounds of the proto, and one that is no message at all."""
+    """Refuses a message that is not within the bounds of the proto, one that is too large, and one that is none at all.
 
-    @staticmethod
-    def _deserializer(deserialize: Deserializer) -> Deserializer:
+    Args:
+        max_message: bytes of a message.
+    """
+
+    def __init__(self, max_message: int) -> None:
+        self._max_message = max_message
+
+    def _deserializer(self, deserialize: Deserializer) -> Deserializer:
         # An exception there would reach the caller as INTERNAL before any interceptor saw it.
         def deserialize_or_error(data: bytes) -> Any:
+            if len(data) > self._max_message:
+                return SaleError(
+                    ErrorReason.ERROR_REASON_BODY_TOO_LARGE, f"The message has more than {self._max_message} bytes."
+                )
             try:
                 return deserialize(data)
-            except DecodeError as error:
-                return error
+            except DecodeError:
+                return SaleError(ErrorReason.ERROR_REASON_MALFORMED_REQUEST)
 
         return deserialize_or_error
 
     async def around(self, method: str, request: Any, context: Context, proceed: Behaviour) -> Any:
         """See `CallInterceptor`."""
-        if isinstance(request, DecodeError):
-            raise SaleError(ErrorReason.ERROR_REASON_MALFORMED_REQUEST)
+        if isinstance(request, SaleError):
+            raise request
         if violations := [*find_violations(request), *_unreadable_fields(context)]:
             raise SaleError.invalid_fields(list({violation.field: violation for violation in violations}.values()))
         return await proceed(request, context)

@@ -17,20 +17,16 @@ from service.access_tokens import AccessTokens
 from service.callers import Caller
 from service.cards import Cards
 from service.rpc.access_token_servicer import AccessTokenServicer
+from service.rpc.admission import MAX_HEALTH_CALLS, Admission, Load, Reception, on_demand
 from service.rpc.authorization import Authorization, Identify, peer_in_process
 from service.rpc.card_servicer import CardServicer
 from service.rpc.health import StoreHealth
 from service.rpc.in_process import InProcessServer
 from service.rpc.interceptors import Bounds, Errors, InterceptedServer, RequestLog
+from service.rpc.limits import Limits
 from service.rpc.multiplexing import MultiplexServicer, peer_of_stream
 from service.rpc.sale_servicer import SaleDomain, SaleServicer
 from service.store import Store
-
-MAX_MESSAGE_BYTES = 64 * 1024
-MAX_CONCURRENT_STREAMS = 1000
-"""Per connection; and of calls that share a stream."""
-MAX_CONCURRENT_RPCS = 4096
-"""Per process; more are refused at once."""
 
 _GATEWAY_IN_PROCESS = Caller("gateway in process", frozenset({Role.ROLE_GATEWAY}), certificate="none is looked for")
 
@@ -51,6 +47,7 @@ class SaleServer:
         store: their store, whose health is the server's.
         identify: tells who calls over the network.
         credentials: with which the port is served; None serves it without TLS.
+        limits: how much callers may ask for.
         watch_patience: how long a reader of WatchSales may take nothing.
         reflection: whether callers may ask what rpcs there are.
         reuse_port: whether several processes listen on one port.
@@ -65,6 +62,7 @@ class SaleServer:
         identify: Identify,
         credentials: grpc.ServerCredentials | None,
         *,
+        limits: Limits,
         watch_patience: timedelta,
         reflection: bool,
         reuse_port: bool,
@@ -73,23 +71,23 @@ class SaleServer:
         self._credentials = credentials
         self._health = StoreHealth(store, _SERVICES)
         self._server = grpc.aio.server(
-            maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS,
-            options=(
-                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-                ("grpc.max_concurrent_streams", MAX_CONCURRENT_STREAMS),
-                ("grpc.so_reuseport", int(reuse_port)),
-            ),
+            # No maximum_concurrent_rpcs: to that, calls count that have ended while nobody takes what they answered.
+            options=(*limits.transport_options(), ("grpc.so_reuseport", int(reuse_port))),
         )
         self._in_process = InProcessServer()
         on_streams = InProcessServer()
-        on_port = InterceptedServer(self._server, (RequestLog(), Errors(), Authorization(identify), Bounds()))
+        admission, bounds = Admission(Load(limits.max_calls), Load(MAX_HEALTH_CALLS)), Bounds(limits.max_message)
+        by_port, reception = Authorization(identify), Reception(limits.receive)
+        on_port = InterceptedServer(
+            self._server, (admission, RequestLog(), Errors(), by_port, reception, bounds), on_demand
+        )
         by_stream = Authorization(identify, peer_of_stream)
         in_process = Authorization(lambda credentials: _GATEWAY_IN_PROCESS, peer_in_process)
         targets = (
             on_port,
-            InterceptedServer(on_streams, (RequestLog(), Errors(), by_stream, Bounds())),
+            InterceptedServer(on_streams, (admission, RequestLog(), Errors(), by_stream, bounds)),
             # Such a call is part of a request that the gateway logs.
-            InterceptedServer(self._in_process, (Errors(), in_process, Bounds())),
+            InterceptedServer(self._in_process, (admission, Errors(), in_process, bounds)),
         )
         for server in targets:
             target: Any = server  # to the stubs another class
@@ -97,7 +95,7 @@ class SaleServer:
             add_AccessTokenServiceServicer_to_server(AccessTokenServicer(access_tokens), target)
             add_CardServiceServicer_to_server(CardServicer(cards), target)
             add_HealthServicer_to_server(self._health.servicer, target)
-        self._multiplex = MultiplexServicer(on_streams, identify, max_running=MAX_CONCURRENT_STREAMS)
+        self._multiplex = MultiplexServicer(on_streams, identify, max_running=limits.max_calls)
         add_MultiplexServiceServicer_to_server(self._multiplex, self._server)
         on_port.refuse_other_rpcs()
         if reflection:

@@ -65,7 +65,7 @@ class Served(NamedTuple):
 @pytest.fixture
 async def served(sales: Sales) -> AsyncIterator[Served]:
     server = grpc.aio.server()
-    intercepted: Any = InterceptedServer(server, (RequestLog(), Errors(), Bounds()))
+    intercepted: Any = InterceptedServer(server, (RequestLog(), Errors(), Bounds(65536)))
     pb_grpc.add_SaleServiceServicer_to_server(Servicer(sales), intercepted)  # type: ignore[abstract]  # serves what is called
     intercepted.refuse_other_rpcs()
     port = server.add_insecure_port("127.0.0.1:0")
