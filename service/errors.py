@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from connectingparty.sale.v1.error_reason_pb2 import ErrorKind, ErrorReason, error_kind
 
-__all__ = ["ErrorReason", "FieldViolation", "SaleError", "StoreUnavailable", "kind_of"]
+__all__ = ["ErrorReason", "FieldViolation", "SaleError", "StoreFailed", "StoreUnavailable", "kind_of"]
 
 _MAX_VIOLATIONS = 32
 """A gRPC client takes 8 KiB of trailing metadata; more than this are items of one list."""
@@ -62,6 +62,10 @@ class StoreUnavailable(SaleError):
 
     def __init__(self, message: str = "The store can't be reached now; try again later.") -> None:
         super().__init__(ErrorReason.ERROR_REASON_SERVER_UNAVAILABLE, message, retry_after_seconds=1)
+
+
+class StoreFailed(StoreUnavailable):
+    """The disk has failed the store: nothing is written any more until the store is opened anew."""
 
 
 def kind_of(reason: ErrorReason.ValueType) -> ErrorKind:

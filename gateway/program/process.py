@@ -24,6 +24,9 @@ class Server(Protocol):
     async def start(self) -> None:
         """Begin to serve; what was begun is undone when this raises."""
 
+    async def wait_until_failed(self) -> None:
+        """Return when only a new process can serve; most servers never do."""
+
     async def stop(self) -> None:
         """Answer what runs and let go of everything."""
 
@@ -43,11 +46,14 @@ def run_server(create: Callable[[], Awaitable[ServerT]], on_ready: Callable[[Ser
 
     Raises:
         Exception: whatever kept it from starting.
+        SystemExit: it failed; whoever started it should start it again.
     """
-    uvloop.run(_serve(create, on_ready))
+    if uvloop.run(_serve(create, on_ready)):
+        raise SystemExit(1)
 
 
-async def _serve(create: Callable[[], Awaitable[ServerT]], on_ready: Callable[[ServerT], None]) -> None:
+async def _serve(create: Callable[[], Awaitable[ServerT]], on_ready: Callable[[ServerT], None]) -> bool:
+    """Serve, and return whether it failed."""
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     server = await create()
@@ -59,7 +65,11 @@ async def _serve(create: Callable[[], Awaitable[ServerT]], on_ready: Callable[[S
     await server.start()
     on_ready(server)
     _spare_garbage_collection()
+    failure = asyncio.create_task(server.wait_until_failed())
+    failure.add_done_callback(lambda done: stopping.set())
     await stopping.wait()
+    failed = failure.done()
+    failure.cancel()
     # A second one must not cut the end short; a handler of the loop would give way to the default one when it closes.
     for number in _STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
@@ -68,6 +78,7 @@ async def _serve(create: Callable[[], Awaitable[ServerT]], on_ready: Callable[[S
     _log.info("stopping")
     await server.stop()
     _log.info("stopped")
+    return failed
 
 
 def _spare_garbage_collection() -> None:

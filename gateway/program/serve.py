@@ -1,5 +1,6 @@
 """The gateway alone, in front of a service somewhere else."""
 
+import asyncio
 import re
 import socket
 from collections.abc import Callable, Sequence
@@ -45,6 +46,10 @@ class GatewayServer:
     async def start(self) -> None:
         """Listen. The service need not be there yet."""
         await self._http.start()
+
+    async def wait_until_failed(self) -> None:
+        """Never return: it keeps nothing that could break."""
+        await asyncio.Event().wait()
 
     async def stop(self) -> None:
         """Answer what runs, then let go of the service."""

@@ -81,6 +81,11 @@ class ServiceServer:
             await self._http.start()
         self._housekeeping = asyncio.create_task(self._keep_house())
 
+    async def wait_until_failed(self) -> None:
+        """Return when the store has failed: started anew, it finds out what the disk holds."""
+        await self._rpc.wait_until_failed()
+        _log.critical("store failed")
+
     async def stop(self) -> None:
         """Say so, answer what runs, and close the store."""
         await self._rpc.say_not_serving()

@@ -6,7 +6,7 @@ import structlog
 from grpc_health.v1 import health
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
-from service.errors import StoreUnavailable
+from service.errors import StoreFailed, StoreUnavailable
 from service.store import Store
 
 _INTERVAL_SECONDS = 1.0
@@ -24,6 +24,8 @@ class StoreHealth:
 
     def __init__(self, store: Store, services: tuple[str, ...]) -> None:
         self.servicer = health.aio.HealthServicer()
+        self.failed = asyncio.Event()
+        """Set once the store can't serve any more until it is opened anew."""
         self._store = store
         self._services = ("", *services)
         self._serving: bool | None = None
@@ -53,6 +55,8 @@ class StoreHealth:
             await self._set(False, "The store does not answer.")
         except StoreUnavailable as error:
             await self._set(False, str(error))
+            if isinstance(error, StoreFailed):
+                self.failed.set()
         else:
             await self._set(True, None)
 

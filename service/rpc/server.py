@@ -134,6 +134,10 @@ class SaleServer:
         self._reader.stop()
         self._multiplex.drain()
 
+    async def wait_until_failed(self) -> None:
+        """Return when the store can't serve any more until it is opened anew."""
+        await self._health.failed.wait()
+
     async def stop(self, grace_seconds: float) -> None:
         """Accept no more calls, and give those that run so long to end."""
         await self._server.stop(grace_seconds)

@@ -30,7 +30,7 @@ Write = Callable[[ConnectionT], ResultT]
 class Transactions(Protocol):
     """Transactions on one connection, of which one at most is open.
 
-    Each method raises `StoreUnavailable` where the engine refuses.
+    Each method raises `StoreUnavailable` where the engine refuses, `StoreFailed` where it will for good.
     """
 
     def begin(self) -> bool:
@@ -101,7 +101,8 @@ class GroupCommit(Generic[ConnectionT]):
 
         Raises:
             StoreUnavailable: it can't be made durable, or too many wait already.
-            Exception: whatever the write raised; then it changed nothing.
+            StoreFailed: nothing can be made durable any more.
+            Exception: whatever the write raised (RuntimeError for StopIteration); then it changed nothing.
         """
         if self._closed or len(self._queue) >= self._max_queued:
             raise StoreUnavailable
@@ -197,4 +198,12 @@ class GroupCommit(Generic[ConnectionT]):
             if failure is None:
                 queued.future.set_result(queued.result)
             else:
-                queued.future.set_exception(StoreUnavailable(str(failure)) if len(batch) > 1 else failure)
+                queued.future.set_exception(type(failure)(str(failure)) if len(batch) > 1 else _deliverable(failure))
+
+
+def _deliverable(failure: Exception) -> Exception:
+    if not isinstance(failure, StopIteration):
+        return failure
+    error = RuntimeError("a write raised StopIteration")  # which no future takes: it would end a generator in silence
+    error.__cause__ = failure
+    return error

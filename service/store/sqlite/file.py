@@ -3,13 +3,13 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import apsw
 
-from service.errors import StoreUnavailable
+from service.errors import StoreFailed, StoreUnavailable
 from service.store import migrations
 from service.store.migrations import numbered_steps, refuse_newer
 
@@ -18,6 +18,8 @@ FIRST_SOUND_VERSION = (3, 51, 3)
 BUSY_TIMEOUT_MS = 2000
 """How long to wait for another process's write. Twice that is within the default deadline of a call."""
 _BUSY_STEP_SECONDS = 0.0005
+_CHECKPOINT_PAGES = 1000
+"""How long the log may get before it is moved into the file; what SQLite itself would do."""
 
 _UNAVAILABLE = (
     apsw.BusyError,
@@ -50,11 +52,16 @@ def open_writer(path: Path) -> apsw.Connection:
         _create_file(path)
         connection = open_connection(path)
         _migrate(connection)
+        _empty_log(connection)
     return connection
 
 
 class SqliteTransactions:
     """`service.store.group_commit.Transactions` on a connection.
+
+    After an input/output error in a commit or in what moves the log into the file, nothing more is written: what the
+    disk holds then is not known, and a sync that is tried again may report a success that it is not, for the kernel has
+    dropped the pages. Only opening the store anew, which writes them again, makes it known.
 
     Args:
         connection: the connection.
@@ -62,13 +69,17 @@ class SqliteTransactions:
 
     def __init__(self, connection: apsw.Connection) -> None:
         connection.set_busy_handler(None)  # whoever begins comes back by himself
+        connection.set_wal_hook(
+            self._note_log
+        )  # in the place of SQLite's own, which moves the log and hides all errors
         self._connection = connection
+        self._log_pages = 0
         self._failed = False
 
     def begin(self) -> bool:
         """Take the file's one write lock, unless another process has it; return whether it was taken."""
         if self._failed:
-            raise StoreUnavailable
+            raise StoreFailed
         with errors_as_unavailable():
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -82,13 +93,30 @@ class SqliteTransactions:
             try:
                 self._connection.execute("COMMIT")
             except apsw.IOError:
-                # What the disk holds now is not known, and a sync that is tried again may report a success that it is
-                # not (the kernel has dropped the pages). Nothing more is written until the store is opened anew.
-                self._failed = True
+                self._fail()
                 raise
             finally:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
+            if self._log_pages >= _CHECKPOINT_PAGES:
+                self._move_log()
+
+    def _note_log(self, connection: apsw.Connection, name: str, pages: int) -> int:
+        self._log_pages = pages
+        return apsw.SQLITE_OK
+
+    def _move_log(self) -> None:
+        """Move what readers let go of the log into the file. The commit before is durable, whatever comes of it."""
+        try:
+            with suppress(apsw.BusyError, apsw.FullError):  # the log still has all; the next commit tries again
+                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.IOError:
+            self._fail()
+
+    def _fail(self) -> None:
+        self._failed = True
+        # Closing would move the log, and so sync it once more.
+        self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
 
     def rollback(self) -> None:
         """Undo what is open, unless SQLite has by itself."""
@@ -165,6 +193,13 @@ def _migrate(connection: apsw.Connection) -> None:
             connection.execute(step.read_text(encoding="utf-8"))
         if version < len(steps):
             connection.pragma("user_version", len(steps))
+
+
+def _empty_log(connection: apsw.Connection) -> None:
+    # After a sync that failed the log may read well and not be on the disk. Moved into the file it is written anew; what
+    # came after it in the log could be lost with it.
+    with suppress(apsw.BusyError):  # other processes are at work, so that it is none that failed
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
 
 def _steps() -> list[Traversable]:

@@ -139,6 +139,23 @@ async def test_another_process_is_waited_for_with_patience_that_ends() -> None:
     await group.close()
 
 
+@pytest.mark.parametrize("neighbours", [[], ["a", "b"]])
+async def test_a_write_that_raises_what_no_future_takes_fails_alone_too(neighbours: list[str]) -> None:
+    def write(connection: Engine) -> None:
+        raise StopIteration
+
+    engine = Engine()
+    group = GroupCommit(engine, engine)
+    writes = [group.write(write), *(group.write(adding(engine, text)) for text in neighbours)]
+    failure, *results = await asyncio.wait_for(asyncio.gather(*writes, return_exceptions=True), 5)
+
+    assert isinstance(failure, RuntimeError)
+    assert isinstance(failure.__cause__, StopIteration)
+    assert results == [text.upper() for text in neighbours]
+    assert await group.write(adding(engine, "c")) == "C"
+    await group.close()
+
+
 @pytest.mark.parametrize("refusals", [0, 3])
 async def test_faulty_writes_of_any_number_fail_alone(refusals: int) -> None:
     engine = Engine()

@@ -11,7 +11,7 @@ from typing import Any
 import apsw
 import pytest
 
-from service.errors import StoreUnavailable
+from service.errors import StoreFailed, StoreUnavailable
 from service.identifiers import from_microseconds
 from service.sale_states import SaleState
 from service.store import PositionUnknown, SaleFilter
@@ -26,6 +26,8 @@ from service.store.sqlite import (
 )
 from service.store.sqlite import file as sqlite_file
 from service.store.sqlite.file import SqliteTransactions, open_connection, open_writer, require_sound_version
+from tests.proof.disk import Call, new_disk
+from tests.proof.trading import lost, new_trades, trade
 
 pytestmark = pytest.mark.anyio
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -213,32 +215,32 @@ async def test_a_write_waits_for_another_process_and_the_event_loop_does_not(tmp
     await store.close()
 
 
-def test_after_a_failed_sync_nothing_more_is_written(tmp_path: Path) -> None:
-    class FailingConnection:
-        """A disk that loses what it is told to sync."""
+async def test_the_log_is_moved_into_the_file_when_it_has_got_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_file, "_CHECKPOINT_PAGES", 20)
+    with new_disk() as disk:
+        store = SqliteStore(tmp_path / "sale.db")
+        syncs = disk.syncs("sale.db")
+        for number in range(5):
+            await trade(store, new_trades(f"{number}"))
+        assert disk.syncs("sale.db") > syncs
+        assert (tmp_path / "sale.db-wal").stat().st_size < 2 * 20 * 4096
+        await store.close()
 
-        def __init__(self, connection: apsw.Connection) -> None:
-            self.connection = connection
 
-        @property
-        def in_transaction(self) -> bool:
-            return self.connection.in_transaction
-
-        def set_busy_handler(self, handler: object) -> None: ...
-
-        def execute(self, statement: str) -> object:
-            if statement == "COMMIT":
-                raise apsw.IOError
-            return self.connection.execute(statement)
-
-    open_writer(tmp_path / "sale.db").close()
-    connection = open_connection(tmp_path / "sale.db")
-    transactions = SqliteTransactions(FailingConnection(connection))  # type: ignore[arg-type]
-    transactions.begin()
-    with pytest.raises(StoreUnavailable):
-        transactions.commit()
-
-    assert not connection.in_transaction
-    with pytest.raises(StoreUnavailable):
-        transactions.begin()
-    connection.close()
+async def test_a_disk_that_fails_to_take_the_moved_log_stops_the_store_and_takes_nothing_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_file, "_CHECKPOINT_PAGES", 1)
+    with new_disk() as disk:
+        store = SqliteStore(tmp_path / "sale.db")
+        disk.fail("sync", "EIO", 4)  # a commit that begins a log syncs it twice, and what moves it once more
+        trades = new_trades(count=1)
+        await trade(store, trades)
+        assert disk.failed == Call("sync", "sale.db")
+        assert trades[0].acknowledged == ["issue"]
+        with pytest.raises(StoreFailed):
+            await store.ping()
+        assert await lost(store, trades) == []
+        await store.close()
