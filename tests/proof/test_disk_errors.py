@@ -12,6 +12,7 @@ from service.errors import StoreFailed, StoreUnavailable
 from service.store.sqlite import SqliteStore
 from service.store.sqlite import file as sqlite_file
 from tests.proof.disk import FAULTS, Disk, new_disk
+from tests.proof.integrity import faults_of
 from tests.proof.trading import Trade, applied_twice, lost, new_trades, trade
 
 pytestmark = pytest.mark.anyio
@@ -47,13 +48,6 @@ async def close(store: SqliteStore) -> None:
     # Closing moves the log. What fails then SQLite passes over, but not what is raised by a disk in Python.
     with suppress(apsw.IOError, apsw.FullError):
         await store.close()
-
-
-def faults_of(path: Path) -> list[str]:
-    connection = apsw.Connection(str(path))
-    faults = [str(line) for (line,) in connection.execute("PRAGMA integrity_check") if line != "ok"]
-    connection.close()
-    return faults
 
 
 @pytest.mark.usefixtures("short_log")

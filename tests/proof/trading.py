@@ -24,7 +24,7 @@ STATES = [
 
 @dataclass
 class Trade:
-    """One consumer's: a token is issued, a session opened, checked, its card mapped, its end reported, the token revoked.
+    """A token is issued, a session opened and checked, its card mapped, its end reported, the token revoked.
 
     Each step may be asked for again, as clients do that got no answer.
     """
@@ -140,7 +140,7 @@ async def lost(store: Store, trades: Sequence[Trade]) -> list[str]:
 async def applied_twice(store: Store, trades: Sequence[Trade]) -> list[str]:
     """Ask again for every step that was begun, and return what has happened more than once, or still not."""
     await trade(store, trades)
-    changes = await store.list_changes(0, 100 * len(trades))
+    changes = await store.list_changes(0, 100_000)
     wrong = await lost(store, trades)
     for one in trades:
         states = [change.sale.state for change in changes if change.sale.invoice_id == one.invoice_id]

@@ -196,8 +196,8 @@ def _migrate(connection: apsw.Connection) -> None:
 
 
 def _empty_log(connection: apsw.Connection) -> None:
-    # After a sync that failed the log may read well and not be on the disk. Moved into the file it is written anew; what
-    # came after it in the log could be lost with it.
+    # After a sync that failed the log may read well and not be on the disk: what came after it in the log would be lost
+    # with it. Moved into the file it is written anew.
     with suppress(apsw.BusyError):  # other processes are at work, so that it is none that failed
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
