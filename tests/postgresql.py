@@ -251,6 +251,18 @@ class PostgresqlServer:
         assert self.running, f"{self.name} does not run"
         _send(signal.SIGCONT, self._family())
 
+    def children(self) -> list[int]:
+        """Return its processes but the first."""
+        return self._family()[1:]
+
+    def check(self) -> None:
+        """Raise RuntimeError if a page is damaged or a row can't be read; it runs again at the end."""
+        self.stop()
+        self._installation.run("pg_checksums", "--check", f"--pgdata={self.data}")
+        self.start()
+        self._installation.run("pg_dump", "--file=/dev/null", self.url())
+        self.execute(f"REINDEX DATABASE {DATABASE}")  # which finds what is there twice
+
     def discard(self) -> None:
         """Kill it, remove its files, and free what a killed server leaves in the system."""
         self.kill()

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,11 +23,38 @@ LOG_SECONDS = 0.05
 STOP_SECONDS = 30.0
 ANY_PORT = "127.0.0.1:0"
 KEY_METADATA = (("authorization", f"Bearer {CALLER_KEY}"),)
-# Channels to one address share a connection otherwise, and with it the back-off after a server went away.
-CHANNEL_OPTIONS = [("grpc.use_local_subchannel_pool", 1)]
+CHANNEL_OPTIONS = [
+    # Channels to one address share a connection otherwise, and with it the back-off after a server went away.
+    ("grpc.use_local_subchannel_pool", 1),
+    # One that comes back is found soon.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1000),
+    ("grpc.max_reconnect_backoff_ms", 200),
+]
 
 
-class Program:
+class Server:
+    """Something that serves on two ports.
+
+    Args:
+        http: address of its JSON gateway, if it has one.
+        rpc: address of its gRPC port, if it has one.
+    """
+
+    def __init__(self, http: str | None, rpc: str | None) -> None:
+        self.http = http
+        self.grpc = rpc
+
+    def client(self, **named: Any) -> httpx2.Client:
+        """Return a client of its JSON gateway."""
+        return httpx2.Client(base_url=f"http://{self.http}", timeout=20.0, **named)
+
+    def channel(self) -> grpc.Channel:
+        """Return a channel to its gRPC port."""
+        return open_channel(str(self.grpc))
+
+
+class Program(Server):
     """A process of `sale-service` or `sale-gateway` that serves.
 
     Args:
@@ -48,8 +75,7 @@ class Program:
                 start_new_session=True,  # a kill of its group ends its workers too
             )
         serving = self.wait_for_event("serving", START_SECONDS)
-        self.http: str | None = serving.get("http")
-        self.grpc: str | None = serving.get("grpc")
+        super().__init__(serving.get("http"), serving.get("grpc"))
 
     @property
     def pid(self) -> int:
@@ -86,19 +112,17 @@ class Program:
             self.send(signal.SIGTERM)
         return self._process.wait(STOP_SECONDS)
 
+    def wait(self, seconds: float) -> bool:
+        """Return whether it ends by itself in this time."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        return self._process.poll() is not None
+
     def kill(self) -> None:
         """End it and its workers at once."""
         if self._process.poll() is None:
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait(STOP_SECONDS)
-
-    def client(self, **named: Any) -> httpx2.Client:
-        """Return a client of its JSON gateway."""
-        return httpx2.Client(base_url=f"http://{self.http}", timeout=20.0, **named)
-
-    def channel(self) -> grpc.Channel:
-        """Return a channel to its gRPC port."""
-        return open_channel(str(self.grpc))
 
 
 class _WithKey(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):

@@ -13,15 +13,28 @@ from typing import Any, NamedTuple
 
 import grpc
 import httpx2
+from connectingparty.sale.v1.access_token_service_pb2 import RequestAccessTokenRequest, RevokeAccessTokenRequest
 from connectingparty.sale.v1.sale_pb2 import SaleState
 from connectingparty.sale.v1.sale_service_pb2 import ReportSaleStatusRequest
+from google.protobuf import json_format
+from google.protobuf.message import Message
 
 from tests.durability.clients import client_of
-from tests.merchant import callback_parameters, check_document, initiate_document
-from tests.running import Program
-from tests.transports import Answer, OverGrpc, Transport, error_answer
+from tests.merchant import (
+    callback_parameters,
+    check_document,
+    client_ids_document,
+    initiate_document,
+    notification_document,
+)
+from tests.running import Server
+from tests.transports import Answer, OverGrpc, OverHttp, Transport, answer_of, error_answer
 
 ASK_AGAIN_SECONDS = 0.05
+PATIENCE_SECONDS = 60.0
+"""How long a request is sent again and again."""
+CARDS = 50
+"""How many cards the consumer pays with."""
 NOT_NOW = {1108, 4000, 4001}
 """Errors after which a request is sent again: the same one runs still, or the database is away."""
 STATES = ("APPROVED", "DECLINED")
@@ -37,8 +50,21 @@ class Sold:
     token: str | None = None
     """The session token of the check that was answered."""
     checked: dict[str, Any] | None = None
+    card: str | None = None
+    """The client card id of the card that was notified."""
     state: str | None = None
     """How it ended."""
+
+    @property
+    def states(self) -> list[str]:
+        """What its changes have left it in, one after the other."""
+        checks = [self.token, self.card]
+        return ["INITIATED", *(["CHECKED"] * sum(check is not None for check in checks)), *filter(None, [self.state])]
+
+    @property
+    def server_card_id(self) -> str:
+        """The payment gateway's id of the card that it is paid with."""
+        return str(self.amount_centis % CARDS)
 
     @property
     def invoice_id(self) -> str:
@@ -66,6 +92,8 @@ class Ledger:
     asked: dict[int, str | None] = field(default_factory=dict)
     """Idempotency key of every request to open a session by its amount, also where no answer came."""
     sold: list[Sold] = field(default_factory=list)
+    tokens: dict[str, bool] = field(default_factory=dict)
+    """Access tokens that were issued, and whether they were revoked since."""
     acknowledgements: list[Acknowledgement] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     """Answers that should not be."""
@@ -91,7 +119,7 @@ class Seller:
         stack: ends its connections.
     """
 
-    def __init__(self, number: int, nodes: Sequence[Program], ledger: Ledger, seed: float, stack: ExitStack) -> None:
+    def __init__(self, number: int, nodes: Sequence[Server], ledger: Ledger, seed: float, stack: ExitStack) -> None:
         self._home = number % len(nodes)
         self._clients = [client_of(node, stack, number // len(nodes)) for node in nodes]
         self._ledger = ledger
@@ -113,8 +141,12 @@ class Seller:
         sold = Sold(document, key, opened.body)
         self._ledger.sold.append(sold)
         self._check(sold)
+        if sold.token is not None and self._chance.random() < 0.4:
+            self._save_card(sold)
         if sold.token is not None and self._chance.random() < 0.7:
             self._end(sold)
+        if self._chance.random() < 0.1:
+            self._issue_token()
 
     def _check(self, sold: Sold) -> None:
         tokens = [secrets.token_hex(16)]
@@ -136,6 +168,30 @@ class Seller:
         assert answer is not None
         return answer
 
+    def _save_card(self, sold: Sold) -> None:
+        notification = notification_document(self._ledger.access_token, str(sold.token), sold.server_card_id)
+        notified = self._ask(self._home, lambda client: client.notify(notification))
+        document = client_ids_document(self._ledger.access_token)
+        told = self._ask(self._home, lambda client: client.client_ids(sold.invoice_id, document))
+        if notified is None or told is None or notified.code or told.code:
+            self._ledger.wrong.append(f"{sold.invoice_id}: its card gave {notified} and {told}")
+        else:
+            sold.card = told.body["sourceCardRefId"]
+
+    def _issue_token(self) -> None:
+        issued = self._ask(self._home, issue_token)
+        if issued is None or issued.code:
+            self._ledger.wrong.append(f"a token: {issued}")
+            return
+        token = issued.body["session"]["accessToken"]
+        self._ledger.tokens[token] = False
+        if isinstance(self._clients[self._home], OverGrpc) and self._chance.random() < 0.5:
+            revoked = self._ask(self._home, lambda client: revoke_token(client, token))
+            if revoked is None or revoked.code:
+                self._ledger.wrong.append(f"the end of a token: {revoked}")
+            else:
+                self._ledger.tokens[token] = True
+
     def _end(self, sold: Sold) -> None:
         state = self._chance.choice(STATES)
         answer = self._ask(self._home, lambda client: report(client, sold.invoice_id, state))
@@ -145,7 +201,8 @@ class Seller:
             sold.state = state
 
     def _ask(self, node: int, ask: Callable[[Transport], Answer], *, repeatedly: bool = True) -> Answer | None:
-        while True:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
             try:
                 answer = ask(self._clients[node])
             except httpx2.TransportError:
@@ -162,6 +219,21 @@ class Seller:
                 return None
             node = (node + 1) % len(self._clients)
             time.sleep(ASK_AGAIN_SECONDS)
+        raise TimeoutError("nobody answers")
+
+
+def issue_token(client: Transport) -> Answer:
+    """Ask for an access token."""
+    if isinstance(client, OverHttp):
+        return answer_of(client.client.get("/auth/request-access-token"))
+    assert isinstance(client, OverGrpc)
+    return _call(client.access_tokens.RequestAccessToken, RequestAccessTokenRequest())
+
+
+def revoke_token(client: Transport, token: str) -> Answer:
+    """Revoke an access token, by the rpc for that."""
+    assert isinstance(client, OverGrpc)
+    return _call(client.access_tokens.RevokeAccessToken, RevokeAccessTokenRequest(access_token=token))
 
 
 def report(client: Transport, invoice_id: str, state: str) -> Answer:
@@ -169,16 +241,20 @@ def report(client: Transport, invoice_id: str, state: str) -> Answer:
     if not isinstance(client, OverGrpc):
         return client.callback(callback_parameters(invoice_id, state.lower()))
     request = ReportSaleStatusRequest(invoice_id=invoice_id, state=SaleState.Value(f"SALE_STATE_{state}"))
+    return _call(client.sales.ReportSaleStatus, request)
+
+
+def _call(method: Any, request: Message) -> Answer:
     try:
-        client.sales.ReportSaleStatus(request, timeout=20)
+        response = method(request, timeout=20)
     except grpc.RpcError as error:
         return error_answer(error)
-    return Answer(0, {})
+    return Answer(0, json_format.MessageToDict(response))
 
 
 @contextmanager
 def selling(
-    nodes: Sequence[Program], ledger: Ledger, sellers: int, pause_seconds: float, chance: random.Random
+    nodes: Sequence[Server], ledger: Ledger, sellers: int, pause_seconds: float, chance: random.Random
 ) -> Iterator[None]:
     """Sell while the block runs, and until everything that has to be answered was."""
     stopping = threading.Event()

@@ -6,7 +6,7 @@ import random
 import statistics
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -23,7 +23,8 @@ from connectingparty.sale.v1.sale_service_pb2_grpc import SaleServiceStub
 
 from tests.conftest import Deployment, deploy
 from tests.durability.cluster import Cluster, Failover
-from tests.durability.sellers import ASK_AGAIN_SECONDS, NOT_NOW, Ledger, Sold, amounts, selling
+from tests.durability.losses import lost_at_the_nodes, lost_in_the_database
+from tests.durability.sellers import ASK_AGAIN_SECONDS, NOT_NOW, Ledger, amounts, selling
 from tests.merchant import check_document, initiate_document
 from tests.postgresql import postgresql_installation
 from tests.running import Program
@@ -35,8 +36,6 @@ SHORT_PAUSES = (0.0, 0.1, 0.3)
 PAUSES = (0.0, 0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.5, 7.0)
 """Seconds from the loss to the promotion: also longer than a node waits before it gives a request up."""
 PATIENCE_SECONDS = 90.0
-ASKED_AGAIN = 30
-"""Of how many sales the nodes are asked again; of all, the database is."""
 
 
 class Change(NamedTuple):
@@ -105,59 +104,6 @@ def watching(nodes: Sequence[Program]) -> Iterator[Watcher]:
         watcher.close()
 
 
-def lost_in_the_database(cluster: Cluster, ledger: Ledger) -> list[str]:
-    """Return every acknowledged effect that the database does not have, and every request that had two."""
-    if not ledger.sold:
-        return []
-    first = min(sold.invoice_id for sold in ledger.sold)
-
-    def rows(columns: str, table: str) -> list[tuple[str, ...]]:
-        return cluster.primary.execute(f"SELECT {columns} FROM {table} WHERE invoice_id >= '{first}'")
-
-    columns = "invoice_id, amount_centis, nonce, signature, coalesce(session_token, ''), state"
-    sales = {row[0]: row[1:] for row in rows(columns, "sales")}
-    keys = {row[0]: row[1] for row in rows("idempotency_key, invoice_id", "idempotency_records")}
-    reports = Counter(row[0] for row in rows("invoice_id", "status_reports"))
-    lost = []
-    for sold in ledger.sold:
-        session = sold.opened["session"]
-        state = sold.state or ("CHECKED" if sold.token else "INITIATED")
-        expected = str(sold.amount_centis), session["nonce"], session["signature"], sold.token or "", state
-        if sales.get(sold.invoice_id) != expected:
-            lost.append(f"{sold.invoice_id}: is {sales.get(sold.invoice_id)}, not {expected}")
-        if sold.key is not None and keys.get(sold.key) != sold.invoice_id:
-            lost.append(f"{sold.invoice_id}: its key is of {keys.get(sold.key)}")
-        if reports[sold.invoice_id] != (sold.state is not None):
-            lost.append(f"{sold.invoice_id}: has {reports[sold.invoice_id]} reports")
-    opened = Counter(int(amount) for amount, *_ in sales.values())
-    for amount, key in ledger.asked.items():
-        if opened[amount] > 1 or (key is not None and opened[amount] == 0):
-            lost.append(f"the request of {amount} with the key {key} opened {opened[amount]} sessions")
-    return lost
-
-
-def lost_at_the_nodes(deployment: Deployment, ledger: Ledger, chance: random.Random) -> list[str]:
-    """Return what the nodes do not answer as they did before, of some sales."""
-    lost = []
-    http = deployment.http
-
-    def check(sold: Sold, token: str) -> tuple[int, object]:
-        return http.check(sold.invoice_id, check_document(ledger.access_token, sold.opened, token))
-
-    for sold in chance.sample(ledger.sold, min(ASKED_AGAIN, len(ledger.sold))):
-        if sold.key is not None and (again := http.initiate(sold.document, sold.key)).body != sold.opened:
-            lost.append(f"{sold.invoice_id}: its key gives {again}")
-        if sold.token is None:
-            continue
-        checked = check(sold, sold.token)
-        # A sale that is final is not checked any more, not even with its own session token.
-        if checked != (0, sold.checked) if sold.state is None else checked[0] != 1105:
-            lost.append(f"{sold.invoice_id}: its check gives {checked}")
-        if (other := check(sold, "another-session-token"))[0] != 1105:
-            lost.append(f"{sold.invoice_id}: a check with another session token gives {other}")
-    return lost
-
-
 def lost_of_the_changes(
     cluster: Cluster, deployment: Deployment, watcher: Watcher, start: int, ledger: Ledger
 ) -> list[str]:
@@ -180,10 +126,11 @@ def lost_of_the_changes(
     states = defaultdict(list)
     for change in seen:
         states[change.invoice_id].append(change.state)
-    for sold in ledger.sold:
-        expected = ["INITIATED", *(["CHECKED"] if sold.token else []), *([sold.state] if sold.state else [])]
-        if states[sold.invoice_id] != expected:
-            lost.append(f"{sold.invoice_id}: its changes are {states[sold.invoice_id]}, not {expected}")
+    lost += [
+        f"{sold.invoice_id}: its changes are {states[sold.invoice_id]}, not {sold.states}"
+        for sold in ledger.sold
+        if states[sold.invoice_id] != sold.states
+    ]
     return lost
 
 
@@ -275,13 +222,13 @@ def run_failovers(
                     time.sleep(chance.uniform(0.5, 1.5))
                 cluster.rebuild()
             assert ledger.wrong == []
-            assert lost_in_the_database(cluster, ledger) == []
-            assert lost_at_the_nodes(deployment, ledger, chance) == []
+            assert lost_in_the_database(cluster.primary.execute, ledger) == []
+            assert lost_at_the_nodes(deployment.http, ledger, chance) == []
             assert lost_of_the_changes(cluster, deployment, watcher, start, ledger) == []
             ledgers.append(ledger)
             figures.acknowledged += len(ledger.sold)
         for ledger in ledgers:
-            assert lost_in_the_database(cluster, ledger) == []
+            assert lost_in_the_database(cluster.primary.execute, ledger) == []
     return figures
 
 

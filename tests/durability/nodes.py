@@ -1,0 +1,63 @@
+"""A server that dies and is started again on the same ports."""
+
+import random
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from tests.running import PROGRAMS, Program, Server, service_arguments
+
+HOST = "127.0.0.1"
+# Below the ports that systems give to outgoing connections: one of those could take the port of a server that is down.
+PORTS = range(12_000, 20_000)
+
+
+class Node(Server):
+    """One on free ports of its own; it is not started.
+
+    Args:
+        config: the settings.
+        store: URL of the store.
+        log: file that takes its standard error.
+        more: arguments.
+    """
+
+    def __init__(self, config: Path, store: str, log: Path, *more: str) -> None:
+        super().__init__(*(f"{HOST}:{free_port()}" for _ in range(2)))
+        self._arguments = service_arguments(config, store, f"--http={self.http}", f"--grpc={self.grpc}", *more)
+        self._log = log
+        self.program: Program | None = None
+
+    def start(self, *wrapper: str, command: Sequence[str] | None = None) -> bool:
+        """Start it, and return whether it serves, or has ended before.
+
+        Args:
+            wrapper: a command line in front of its own, such as strace's.
+            command: what to run in the place of the program.
+        """
+        program, *arguments = self._arguments
+        with suppress(AssertionError):  # it has ended
+            self.program = Program([*wrapper, *(command or [str(PROGRAMS / program)]), *arguments], self._log)
+            return True
+        return False
+
+    def kill(self) -> None:
+        """End all of its processes at once."""
+        if self.program is not None:
+            self.program.kill()
+
+    def children(self) -> list[int]:
+        """Return the processes that it has started."""
+        assert self.program is not None
+        pid = self.program.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    while True:
+        port = random.choice(PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((HOST, port))
+            return port
