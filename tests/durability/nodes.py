@@ -21,24 +21,24 @@ class Node(Server):
         store: URL of the store.
         log: file that takes its standard error.
         more: arguments.
+        command: what to run in the place of the program.
     """
 
-    def __init__(self, config: Path, store: str, log: Path, *more: str) -> None:
+    def __init__(self, config: Path, store: str, log: Path, *more: str, command: Sequence[str] = ()) -> None:
         super().__init__(*(f"{HOST}:{free_port()}" for _ in range(2)))
-        self._arguments = service_arguments(config, store, f"--http={self.http}", f"--grpc={self.grpc}", *more)
+        program, *arguments = service_arguments(config, store, f"--http={self.http}", f"--grpc={self.grpc}", *more)
+        self._command = [*(command or [str(PROGRAMS / program)]), *arguments]
         self._log = log
         self.program: Program | None = None
 
-    def start(self, *wrapper: str, command: Sequence[str] | None = None) -> bool:
+    def start(self, *wrapper: str) -> bool:
         """Start it, and return whether it serves, or has ended before.
 
         Args:
             wrapper: a command line in front of its own, such as strace's.
-            command: what to run in the place of the program.
         """
-        program, *arguments = self._arguments
         with suppress(AssertionError):  # it has ended
-            self.program = Program([*wrapper, *(command or [str(PROGRAMS / program)]), *arguments], self._log)
+            self.program = Program([*wrapper, *self._command], self._log)
             return True
         return False
 

@@ -6,16 +6,21 @@ from contextlib import suppress
 from pathlib import Path
 
 import apsw
+import httpx2
 import pytest
 
 from service.errors import StoreFailed, StoreUnavailable
 from service.store.sqlite import SqliteStore
 from service.store.sqlite import file as sqlite_file
+from tests.durability.nodes import Node
+from tests.durability.sellers import issue_token
+from tests.merchant import initiate_document, write_config
 from tests.proof.disk import FAULTS, Disk, new_disk
 from tests.proof.integrity import faults_of
+from tests.proof.tracing import needs_strace, strace
 from tests.proof.trading import Trade, applied_twice, lost, new_trades, trade
+from tests.transports import OverHttp
 
-pytestmark = pytest.mark.anyio
 LOG_PAGES = 10
 """After which the log is moved into the file: so often that these calls fail too."""
 
@@ -50,6 +55,7 @@ async def close(store: SqliteStore) -> None:
         await store.close()
 
 
+@pytest.mark.anyio
 @pytest.mark.usefixtures("short_log")
 @pytest.mark.parametrize(("call", "how"), FAULTS)
 @pytest.mark.parametrize("every", [25, pytest.param(1, marks=pytest.mark.long)])
@@ -75,7 +81,8 @@ async def test_a_failed_call_is_never_acknowledged_and_a_failed_sync_is_the_last
     assert {Path(failure.file).suffix for failure in failures} >= {".db", ".db-wal"}
 
 
-@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.anyio
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.long)])
 async def test_what_is_acknowledged_by_a_store_opened_after_a_failed_sync_survives_a_power_cut(
     tmp_path: Path, every: int
 ) -> None:
@@ -103,3 +110,36 @@ async def test_what_is_acknowledged_by_a_store_opened_after_a_failed_sync_surviv
             await store.close()
             assert faults_of(after / "sale.db") == []
     assert number > 15
+
+
+@needs_strace
+def test_a_server_whose_disk_fails_a_sync_acknowledges_nothing_more_and_ends_to_be_started_anew(tmp_path: Path) -> None:
+    path, trace = tmp_path / "sale.db", tmp_path / "trace"
+    node = Node(write_config(tmp_path / "sale.toml"), f"sqlite:///{path}", tmp_path / "log")
+    log = path.with_name("sale.db-wal")
+    assert node.start(*strace("fdatasync", "error=EIO:when=5", log, output=trace))
+    assert node.program is not None
+    try:
+        tokens = []
+        with node.client() as client:
+            while (answer := issue_token(OverHttp(client))).code == 0:
+                tokens.append(answer.body["session"]["accessToken"])
+            assert answer.code == 4000
+            with suppress(httpx2.TransportError):  # it may have gone by then
+                assert issue_token(OverHttp(client)).code == 4000
+        assert node.program.wait(20)
+        assert node.program.stop() == 1
+        events = [event["event"] for event in node.program.events()]
+        assert {"store not reachable", "store failed", "stopped"} <= set(events)
+        calls = trace.read_text().splitlines()
+        assert "EIO" in calls[-1]
+        assert not any("EIO" in call for call in calls[:-1])
+
+        assert node.start()
+        with node.client() as client:
+            http = OverHttp(client)
+            assert [http.initiate(initiate_document(token)).code for token in tokens] == [0] * len(tokens)
+    finally:
+        node.kill()
+    assert tokens
+    assert faults_of(path) == []

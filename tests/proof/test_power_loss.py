@@ -1,7 +1,11 @@
 """The power is cut under load: nothing that was acknowledged before is lost."""
 
+import faulthandler
+import os
 import random
 import shutil
+import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +16,16 @@ import pytest
 from service.errors import StoreUnavailable
 from service.store.sqlite import SqliteStore
 from service.store.sqlite import file as sqlite_file
+from tests.proof.crashes import Crashes, crashes_on_sqlite
 from tests.proof.disk import new_disk
 from tests.proof.integrity import faults_of
 from tests.proof.trading import Trade, applied_twice, lost, new_trades, trade
+from tests.proof.volumes import KINDS, new_volume
 
 # A connection that is let go of while the power is off complains of that in vain.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+CUTS = int(os.environ.get("SALE_TEST_CUTS", "500"))
+"""How many of real file systems the long form is, of all kinds together."""
 CUTS_OF_A_FILE = 20
 """After so many a new one is begun, which is cut while it is made too."""
 
@@ -81,7 +89,7 @@ async def cut_power(folder: Path, cuts: int, *, seed: int, synchronous: str = "F
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("cuts", [30, pytest.param(5_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("cuts", [15, pytest.param(1_000, marks=pytest.mark.long)])
 @pytest.mark.parametrize("log_pages", [20, 1000])
 async def test_a_disk_that_loses_what_was_not_synced_takes_nothing_along(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cuts: int, log_pages: int
@@ -100,3 +108,41 @@ async def test_without_a_sync_for_each_commit_it_does(tmp_path: Path) -> None:
     outcome = await cut_power(tmp_path, 30, seed=3, synchronous="NORMAL")
     print(outcome)
     assert outcome.wrong
+
+
+def cut_volume(folder: Path, kind: str, cuts: int, *command: str) -> Crashes:
+    """Cut the power of a file system so many times below a server under load."""
+    faulthandler.cancel_dump_traceback_later()  # the long form takes longer, and waits for nothing without an end
+    with (
+        new_volume(folder, kind) as volume,
+        crashes_on_sqlite(folder, volume.folder / "sale.db", 6, command=command) as (crashes, node),
+    ):
+
+        def cut() -> str:
+            crashes.pause()
+            volume.cut_power()
+            time.sleep(0.02)  # for answers that must not be given
+            node.kill()
+            volume.unmount()
+            volume.mount()
+            assert node.start()
+            return kind
+
+        crashes.run(cuts, cut)
+    return crashes
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_system_without_power_takes_nothing_along(tmp_path: Path, kind: str) -> None:
+    crashes = cut_volume(tmp_path, kind, CUTS // len(KINDS))
+    assert crashes.wrong == []
+    assert crashes.acknowledged > CUTS
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_system_without_power_does_take_along_what_was_not_synced(tmp_path: Path, kind: str) -> None:
+    """The control."""
+    crashes = cut_volume(tmp_path, kind, 10, sys.executable, "-m", "tests.proof.careless_service")
+    assert crashes.wrong

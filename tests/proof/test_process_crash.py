@@ -5,111 +5,30 @@ import os
 import random
 import signal
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from tests.durability.losses import Query, lost_at_the_nodes, lost_in_the_database, query_of, twice_in_the_changes
 from tests.durability.nodes import Node
-from tests.durability.sellers import Ledger, amounts, selling
 from tests.merchant import write_config
 from tests.postgresql import PostgresqlServer, postgresql_server
-from tests.proof.integrity import faults_of
+from tests.proof.crashes import LONG_LIVED, Crashes, crashes_on_sqlite
 from tests.proof.tracing import killed_at_call, killed_below, needs_strace
 from tests.stores import schema
-from tests.transports import OverHttp
 
-LONG_LIVED = '[sessions]\nttl = "12h"\n[access_tokens]\nttl = "12h"\n'
-SELLERS = 6
 KILLS = int(os.environ.get("SALE_TEST_KILLS", "1000"))
 CALLS = int(os.environ.get("SALE_TEST_CALLS", "500"))
 """How many of each the long forms are together, on both stores."""
-KILLS_OF_A_LEDGER = 10
-"""After so many everything is compared; until then the sellers go on through all of them."""
 PATIENCE_SECONDS = 60.0
-
-Kill = Callable[[], str]
-"""Ends some process, brings it back, and returns what was done."""
-
-
-class Crashes:
-    """Load on nodes whose processes are killed, and a look at what is left.
-
-    Args:
-        nodes: they serve.
-        query: of their database.
-        chance: moments, not secrets.
-    """
-
-    def __init__(self, nodes: Sequence[Node], query: Query, chance: random.Random) -> None:
-        self._nodes = nodes
-        self._query = query
-        self._chance = chance
-        self._amounts = amounts()
-        self._ledgers: list[Ledger] = []
-        self.done: Counter[str] = Counter()
-
-    def run(self, kills: int, kill: Kill) -> None:
-        """Kill so many times."""
-        while kills > 0:
-            with self._nodes[0].client() as client:
-                http = OverHttp(client)
-                ledger = Ledger(http.request_access_token(), self._amounts)
-                with selling(self._nodes, ledger, SELLERS, self._chance.choice([0.0, 0.005]), self._chance):
-                    for _ in range(min(kills, KILLS_OF_A_LEDGER)):
-                        self.done[kill()] += 1
-                        kills -= 1
-            with self._nodes[0].client() as client:
-                assert ledger.wrong == []
-                assert lost_at_the_nodes(OverHttp(client), ledger, self._chance) == []
-            self._compare(ledger)
-            self._ledgers.append(ledger)
-        for earlier in self._ledgers:
-            self._compare(earlier)
-
-    def pause(self) -> None:
-        """Let the load go on for a moment."""
-        time.sleep(self._chance.uniform(0.0, 0.5))
-
-    @property
-    def acknowledged(self) -> int:
-        """How many sales were opened with an answer."""
-        return sum(len(ledger.sold) for ledger in self._ledgers)
-
-    def __str__(self) -> str:
-        kills = ", ".join(f"{count} of {name}" for name, count in sorted(self.done.items()))
-        effects = sum(len(sold.states) for ledger in self._ledgers for sold in ledger.sold)
-        effects += sum(1 + revoked for ledger in self._ledgers for revoked in ledger.tokens.values())
-        return f"{self.done.total()} kills ({kills}): {effects} effects acknowledged, 0 lost, 0 made twice"
-
-    def _compare(self, ledger: Ledger) -> None:
-        assert lost_in_the_database(self._query, ledger) == []
-        assert twice_in_the_changes(self._query, ledger) == []
-
-
-@contextmanager
-def crashes_on_sqlite(folder: Path, seed: int, *more: str) -> Iterator[tuple[Crashes, Node]]:
-    """Run a node on a file, which is whole in the end."""
-    config, path = write_config(folder / "sale.toml", LONG_LIVED), folder / "sale.db"
-    node = Node(config, f"sqlite:///{path}", folder / "log", *more)
-    assert node.start()
-    crashes = Crashes([node], query_of(path), random.Random(seed))
-    try:
-        yield crashes, node
-    finally:
-        node.kill()
-    assert faults_of(path) == []
-    print(crashes)
 
 
 @pytest.mark.parametrize("kills", [4, pytest.param(KILLS // 4, marks=pytest.mark.long)])
 @pytest.mark.parametrize("more", [(), ("--workers=2",)], ids=["one process", "two workers"])
 def test_a_killed_server_loses_nothing_that_it_acknowledged(tmp_path: Path, more: tuple[str, ...], kills: int) -> None:
     faulthandler.cancel_dump_traceback_later()  # the long form takes longer, and waits for nothing without an end
-    with crashes_on_sqlite(tmp_path, 1, *more) as (crashes, node):
+    with crashes_on_sqlite(tmp_path, tmp_path / "sale.db", 1, *more) as (crashes, node):
 
         def kill() -> str:
             crashes.pause()
@@ -122,6 +41,7 @@ def test_a_killed_server_loses_nothing_that_it_acknowledged(tmp_path: Path, more
             return "the server"
 
         crashes.run(kills, kill)
+    assert crashes.wrong == []
     assert crashes.acknowledged > 10 * kills
 
 
@@ -136,7 +56,7 @@ def test_a_server_killed_at_any_write_or_sync_loses_nothing(tmp_path: Path, coun
         for file in ("sale.db-wal", "sale.db")
         for call in ("pwrite64", "fdatasync")
     ]
-    with crashes_on_sqlite(tmp_path, 2) as (crashes, node):
+    with crashes_on_sqlite(tmp_path, tmp_path / "sale.db", 2) as (crashes, node):
 
         def kill() -> str:
             call, file, number = points.pop(0)
@@ -147,6 +67,7 @@ def test_a_server_killed_at_any_write_or_sync_loses_nothing(tmp_path: Path, coun
             return f"{call} of {file}" if was_killed else "no such call"
 
         crashes.run(len(points), kill)
+    assert crashes.wrong == []
     assert crashes.done["no such call"] <= crashes.done.total() // 10
 
 
@@ -168,11 +89,11 @@ def crashes_on_postgresql(folder: Path, seed: int) -> Iterator[tuple[Crashes, li
             stack.callback(node.kill)
             assert node.start()
         crashes = Crashes(nodes, query, random.Random(seed))
+        stack.callback(lambda: print(crashes))
         yield crashes, nodes, server
         for node in nodes:
             node.kill()
         server.check()
-    print(crashes)
 
 
 def wait_for_order(server: PostgresqlServer, name: str) -> None:
@@ -206,14 +127,15 @@ def test_killed_nodes_and_database_servers_lose_nothing(tmp_path: Path, kills: i
             return "PostgreSQL"
 
         crashes.run(kills, kill)
+    assert crashes.wrong == []
     assert crashes.acknowledged > 5 * kills
 
 
 @needs_strace
-@pytest.mark.parametrize("count", [1, pytest.param(CALLS // 4, marks=pytest.mark.long)])
-def test_a_database_server_killed_at_any_write_or_sync_loses_nothing(tmp_path: Path, count: int) -> None:
+@pytest.mark.long
+def test_a_database_server_killed_at_any_write_or_sync_loses_nothing(tmp_path: Path) -> None:
     faulthandler.cancel_dump_traceback_later()
-    points = [(call, number) for number in range(1, count + 1) for call in ("pwrite64", "fdatasync")]
+    points = [(call, number) for number in range(1, CALLS // 4 + 1) for call in ("pwrite64", "fdatasync")]
     with crashes_on_postgresql(tmp_path, 4) as (crashes, _, server):
 
         def kill() -> str:
@@ -224,4 +146,5 @@ def test_a_database_server_killed_at_any_write_or_sync_loses_nothing(tmp_path: P
             return call if was_killed else "no such call"
 
         crashes.run(len(points), kill)
+    assert crashes.wrong == []
     assert crashes.done["no such call"] <= crashes.done.total() // 5

@@ -1,5 +1,6 @@
 """Processes that die at a chosen call of the system, by strace."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -27,15 +28,22 @@ def killed_at_call(node: Node, call: str, file: Path, number: int) -> bool:
     return not reaches or (node.program is not None and node.program.wait(REACHED_WITHIN_SECONDS))
 
 
-def strace(call: str, injected: str, file: Path) -> list[str]:
-    """Return the command line in front of a program that has something injected into a call on a file."""
+def strace(call: str, injected: str, file: Path, output: Path = Path(os.devnull)) -> list[str]:
+    """Return the command line in front of a program that has something injected into a call on a file.
+
+    Args:
+        call: its name.
+        injected: as strace has it: what, and when.
+        file: the only one whose calls count.
+        output: gets a line for each of them.
+    """
     return [
         STRACE,
         "-f",
         "--seccomp-bpf",
         "-qqq",
         "-o",
-        "/dev/null",
+        str(output),
         "-P",
         str(file),
         f"--trace={call}",
