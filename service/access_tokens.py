@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from service.audit import AuditAction, AuditLog
 from service.endpoints import Endpoints
 from service.errors import ErrorReason, FieldViolation, SaleError
 from service.identifiers import AccessToken, Clock, Randomness, hash_access_token, new_access_token
@@ -51,6 +52,7 @@ class AccessTokens:
     Args:
         store: where they are stored, as SHA-256 only.
         endpoints: to which they can be bound.
+        audit_log: what tells who has issued and revoked them.
         mode: which tokens count.
         ttl: how long an issued one is valid unless it is told otherwise.
         public: whether a consumer's app may request one itself.
@@ -62,6 +64,7 @@ class AccessTokens:
         self,
         store: Store,
         endpoints: Endpoints,
+        audit_log: AuditLog,
         *,
         mode: AccessTokenMode,
         ttl: timedelta,
@@ -71,6 +74,7 @@ class AccessTokens:
     ) -> None:
         self._store = store
         self._endpoints = endpoints
+        self._audit_log = audit_log
         self._mode = mode
         self._ttl = ttl
         self._public = public
@@ -106,17 +110,22 @@ class AccessTokens:
         token = new_access_token(self._randomness)
         now = self._clock()
         expire_time = now + (self._ttl if ttl is None else ttl)
-        await self._store.add_access_token(
-            StoredAccessToken(
-                hash=hash_access_token(token),
-                issue_time=now,
-                expire_time=expire_time,
-                endpoint_id=binding.endpoint_id,
-                consumer_id=binding.consumer_id,
-                email=binding.email,
-                serial_number=binding.serial_number,
-            )
+        issued = StoredAccessToken(
+            hash=hash_access_token(token),
+            issue_time=now,
+            expire_time=expire_time,
+            endpoint_id=binding.endpoint_id,
+            consumer_id=binding.consumer_id,
+            email=binding.email,
+            serial_number=binding.serial_number,
         )
+        audit = self._audit_log.entry(
+            AuditAction.ACCESS_TOKEN_ISSUED,
+            issued.hash.hex(),
+            consumer_id=binding.consumer_id,
+            endpoint_id=binding.endpoint_id,
+        )
+        await self._store.add_access_token(issued, audit)
         return token, expire_time
 
     async def authenticate(self, access_token: str, serial_number: str) -> Authentication:
@@ -145,7 +154,9 @@ class AccessTokens:
 
     async def revoke(self, access_token: str) -> None:
         """Let a token count no longer. One that is unknown or already revoked is no error (as in RFC 7009)."""
-        await self._store.revoke_access_token(hash_access_token(access_token), self._clock())
+        hash = hash_access_token(access_token)
+        audit = self._audit_log.entry(AuditAction.ACCESS_TOKEN_REVOKED, hash.hex())
+        await self._store.revoke_access_token(hash, self._clock(), audit)
 
     async def revoke_of_consumer(self, consumer_id: str) -> int:
         """Let all tokens of a consumer count no longer.
@@ -156,4 +167,5 @@ class AccessTokens:
         Returns:
             How many there were that had counted until now.
         """
-        return await self._store.revoke_consumer_tokens(consumer_id, self._clock())
+        audit = self._audit_log.entry(AuditAction.CONSUMER_TOKENS_REVOKED, consumer_id)
+        return await self._store.revoke_consumer_tokens(consumer_id, self._clock(), audit)

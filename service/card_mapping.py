@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from service.access_tokens import AccessTokens
+from service.audit import AuditAction, AuditLog
 from service.endpoints import Endpoints
 from service.errors import ErrorReason, SaleError
 from service.identifiers import Clock, Randomness, hash_access_token, new_client_card_id
@@ -42,6 +43,7 @@ class CardMapping:
         store: where both are stored.
         endpoints: where the sales go.
         access_tokens: who may ask for an id.
+        audit_log: what tells of new cards.
         clock: the time.
         randomness: what our ids are made of.
     """
@@ -51,6 +53,7 @@ class CardMapping:
         store: Store,
         endpoints: Endpoints,
         access_tokens: AccessTokens,
+        audit_log: AuditLog,
         *,
         clock: Clock,
         randomness: Randomness,
@@ -58,6 +61,7 @@ class CardMapping:
         self._store = store
         self._endpoints = endpoints
         self._access_tokens = access_tokens
+        self._audit_log = audit_log
         self._clock = clock
         self._randomness = randomness
 
@@ -86,7 +90,15 @@ class CardMapping:
         endpoint = self._endpoints.require(sale.endpoint_id)
         endpoint.require_payment_gateway()
         if notification.server_card_id is not None:
-            await self._store.map_card(sale.invoice_id, self._new_card(sale, notification))
+            card = self._new_card(sale, notification)
+            audit = self._audit_log.entry(
+                AuditAction.CARD_PUT,
+                card.client_card_id,
+                consumer_id=card.consumer_id,
+                invoice_id=sale.invoice_id,
+                endpoint_id=sale.endpoint_id,
+            )
+            await self._store.map_card(sale.invoice_id, card, audit)
         signature = notification_signature(
             endpoint.control_keys[0], nonce=sale.nonce, endpoint_id=sale.endpoint_id, invoice_id=sale.invoice_id
         )

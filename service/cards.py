@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from service.audit import AuditAction, AuditLog
 from service.errors import ErrorReason, FieldViolation, SaleError
 from service.identifiers import Clock, Randomness, new_client_card_id
 from service.pages import next_token, page_of
-from service.store import Sale, Store, StoredCard
+from service.store import AuditEntry, Sale, Store, StoredCard
 from service.vault import CardData, SealBroken, Sealed, Vault
 
 _REENCRYPT_BATCH = 100
@@ -30,13 +31,17 @@ class Cards:
     Args:
         store: where they are stored.
         vault: encrypts card data.
+        audit_log: what tells who has put, seen and deleted them.
         clock: the time.
         randomness: what ids are made of.
     """
 
-    def __init__(self, store: Store, vault: Vault, *, clock: Clock, randomness: Randomness) -> None:
+    def __init__(
+        self, store: Store, vault: Vault, audit_log: AuditLog, *, clock: Clock, randomness: Randomness
+    ) -> None:
         self._store = store
         self._vault = vault
+        self._audit_log = audit_log
         self._clock = clock
         self._randomness = randomness
 
@@ -67,6 +72,20 @@ class Cards:
         if card.endpoint_id not in (None, sale.endpoint_id):
             raise SaleError(ErrorReason.ERROR_REASON_CLIENT_CARD_NOT_FOUND)
         return SourceOfFunds(card.email, card.server_card_id, self._open(card))
+
+    async def note_shown(self, sale: Sale, client_card_id: str) -> None:
+        """Keep in the audit log that the payment gateway of a sale is about to be shown the data of a card.
+
+        Raises:
+            StoreUnavailable: it can't be kept; then nothing may be shown.
+        """
+        await self._audit_log.append(
+            AuditAction.CARD_SHOWN,
+            client_card_id,
+            consumer_id=sale.consumer_id,
+            invoice_id=sale.invoice_id,
+            endpoint_id=sale.endpoint_id,
+        )
 
     async def list(
         self, consumer_id: str, page_token: str | None = None, page_size: int = 0
@@ -111,7 +130,7 @@ class Cards:
             now = self._clock()
             new = StoredCard(new_client_card_id(now, self._randomness), consumer_id, now, email=email)
             card = self._sealed(new, data)
-            await self._store.add_card(card)
+            await self._store.add_card(card, self._entry(AuditAction.CARD_PUT, card))
             return card
 
         def resealed(known: StoredCard) -> StoredCard:
@@ -119,7 +138,7 @@ class Cards:
                 raise SaleError(ErrorReason.ERROR_REASON_CLIENT_CARD_NOT_FOUND)
             return self._sealed(replace(known, email=known.email if email is None else email), data)
 
-        return await self._change(consumer_id, client_card_id, resealed)
+        return await self._change(consumer_id, client_card_id, resealed, AuditAction.CARD_PUT)
 
     async def delete(self, consumer_id: str, client_card_id: str) -> None:
         """Delete a card. Its ids stay, so that a notification of it that is repeated does not bring it back.
@@ -140,7 +159,7 @@ class Cards:
                 delete_time=self._clock(),
             )
 
-        await self._change(consumer_id, client_card_id, deleted)
+        await self._change(consumer_id, client_card_id, deleted, AuditAction.CARD_DELETED)
 
     async def set_email(self, consumer_id: str, client_card_id: str, email: str | None) -> StoredCard:
         """Set or remove the e-mail address of a card.
@@ -163,6 +182,7 @@ class Cards:
             SaleError: ERROR_REASON_PATH_NOT_FOUND, the vault is off; _SERVER_UNAVAILABLE, a key is not configured.
         """
         key_id = self._vault.require_key()
+        await self._audit_log.append(AuditAction.CARDS_REENCRYPTED, key_id)
         count, broken, after = 0, [], ""
         while cards := await self._store.list_cards_sealed_otherwise(key_id, after, _REENCRYPT_BATCH):
             after = cards[-1].client_card_id
@@ -174,20 +194,30 @@ class Cards:
         return count, broken
 
     async def _change(
-        self, consumer_id: str, client_card_id: str, change: Callable[[StoredCard], StoredCard]
+        self,
+        consumer_id: str,
+        client_card_id: str,
+        change: Callable[[StoredCard], StoredCard],
+        action: AuditAction | None = None,
     ) -> StoredCard:
         while True:
             known = await self.get(consumer_id, client_card_id)
             changed = change(known)
-            if await self._store.replace_card(changed, known):  # otherwise it has changed meanwhile
+            audit = None if action is None else self._entry(action, changed)
+            if await self._store.replace_card(changed, known, audit):  # otherwise it has changed meanwhile
                 return changed
+
+    def _entry(self, action: AuditAction, card: StoredCard) -> AuditEntry:
+        return self._audit_log.entry(
+            action, card.client_card_id, consumer_id=card.consumer_id, vault_key_id=card.vault_key_id
+        )
 
     async def _reencrypt(self, card: StoredCard, key_id: str) -> bool:
         known: StoredCard | None = card
         while known is not None and known.vault_key_id != key_id:
             if (data := self._open(known)) is None:
                 break
-            if await self._store.replace_card(self._sealed(known, data), known):
+            if await self._store.replace_card(self._sealed(known, data), known, None):
                 return True
             known = await self._store.find_card(card.consumer_id, card.client_card_id)  # it has changed meanwhile
         return False

@@ -68,6 +68,11 @@ def new_client_card_id(now: datetime, randomness: Randomness) -> ClientCardId:
     return ClientCardId(_uuid(now, int.from_bytes(randomness(8))))
 
 
+def new_audit_entry_id(now: datetime, randomness: Randomness) -> str:
+    """Make a UUID of version 7, as `new_client_card_id` does."""
+    return _uuid(now, int.from_bytes(randomness(8)))
+
+
 def first_uuid(moment: datetime) -> str:
     """Return what every id made before this moment is smaller than, and none that is made then or later."""
     return _uuid(max(moment, _EPOCH), 0)

@@ -151,6 +151,8 @@ class Sales:
             raise SaleError(
                 ErrorReason.ERROR_REASON_SESSION_ALREADY_CHECKED, "The session was already checked with another card."
             )
+        if card is not None and card.data is not None and request.client_card_id is not None:
+            await self._cards.note_shown(sale, request.client_card_id)
         signature = check_signature(
             endpoint.control_keys[0],
             serial_number=sale.serial_number,

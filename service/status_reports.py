@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 
+from service.call_log import tell
 from service.endpoints import Endpoint, Endpoints
 from service.errors import ErrorReason, FieldViolation, SaleError
 from service.identifiers import Clock
@@ -62,6 +63,7 @@ class StatusReports:
         endpoint = self._endpoints.require(sale.endpoint_id)
         endpoint.require_payment_gateway()
         if not _is_authentic(callback, endpoint):
+            tell(claimed_invoice_id=sale.invoice_id)
             raise SaleError(ErrorReason.ERROR_REASON_CONTROL_MISMATCH)
         bind_to_log(sale, self._endpoints)
         report = StatusReport(

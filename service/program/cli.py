@@ -12,6 +12,7 @@ from gateway.program.settings import Address, bind, bound_address, load_settings
 from gateway.program.workers import supervise
 from service.call_log import known_of_call
 from service.program import maintenance
+from service.program.audit import audit
 from service.program.development import banner, with_development_defaults
 from service.program.new_key import new_key
 from service.program.serve import serve as serve_process
@@ -109,5 +110,12 @@ def serve(
         )
 
 
-for command in (maintenance.migrate, maintenance.purge, maintenance.reencrypt_cards, maintenance.export, new_key):
+for command in (
+    maintenance.migrate,
+    maintenance.purge,
+    maintenance.reencrypt_cards,
+    maintenance.export,
+    audit,
+    new_key,
+):
     main.add_command(command)

@@ -4,6 +4,7 @@ import secrets
 from dataclasses import dataclass
 
 from service.access_tokens import AccessTokens
+from service.audit import AuditLog
 from service.callers import Callers
 from service.card_mapping import CardMapping
 from service.cards import Cards
@@ -26,6 +27,7 @@ class Domain:
     """All that the rpcs call on, and what of it can be changed while it runs."""
 
     store: Store
+    audit_log: AuditLog
     endpoints: Endpoints
     vault: Vault
     callers: Callers
@@ -55,16 +57,18 @@ async def create_domain(settings: ServiceSettings) -> Domain:
     endpoints = Endpoints(endpoints_of(settings.endpoints))
     vault = Vault(vault_keys_of(settings.vault), secrets.token_bytes)
     store = await open_store(settings.store, statement_timeout=settings.store.statement_timeout)
+    audit_log = AuditLog(store, clock=utc_now, randomness=secrets.token_bytes)
     access_tokens = AccessTokens(
         store,
         endpoints,
+        audit_log,
         mode=settings.access_tokens.mode,
         ttl=settings.access_tokens.ttl,
         public=settings.access_tokens.public,
         clock=utc_now,
         randomness=secrets.token_bytes,
     )
-    cards = Cards(store, vault, clock=utc_now, randomness=secrets.token_bytes)
+    cards = Cards(store, vault, audit_log, clock=utc_now, randomness=secrets.token_bytes)
     sales = Sales(
         store,
         endpoints,
@@ -74,9 +78,12 @@ async def create_domain(settings: ServiceSettings) -> Domain:
         clock=utc_now,
         randomness=secrets.token_bytes,
     )
-    card_mapping = CardMapping(store, endpoints, access_tokens, clock=utc_now, randomness=secrets.token_bytes)
+    card_mapping = CardMapping(
+        store, endpoints, access_tokens, audit_log, clock=utc_now, randomness=secrets.token_bytes
+    )
     return Domain(
         store=store,
+        audit_log=audit_log,
         endpoints=endpoints,
         vault=vault,
         callers=Callers(callers_of(settings)),

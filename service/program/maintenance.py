@@ -15,10 +15,12 @@ import click
 
 from gateway.program.cli import config_option, one_line_errors
 from gateway.program.settings import ConfigurationError, load_settings
+from service.audit import AuditLog
 from service.cards import Cards
 from service.errors import SaleError
 from service.housekeeping import Housekeeping
 from service.identifiers import utc_now
+from service.origin import Origin, begin_from
 from service.program.export import Format, export_sales
 from service.program.settings import ServiceSettings, vault_keys_of
 from service.program.stores import migrate_store, open_store, require_current, require_file
@@ -28,7 +30,7 @@ from service.vault import Vault
 
 ResultT = TypeVar("ResultT")
 
-_TIMES = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"])
+TIMES = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"])
 
 store_option = click.option(
     "--store", metavar="URL", help="Where everything is stored.  [default: sqlite:///var/sale.db]"
@@ -45,7 +47,7 @@ def migrate(config: Path | None, store: str | None, check: bool) -> None:
 
     Servers of the version before can go on meanwhile. `serve` does it by itself on SQLite, and never on PostgreSQL.
     """
-    settings = _settings(config, store).store
+    settings = settings_of(config, store).store
     try:
         version = asyncio.run(require_current(settings) if check else migrate_store(settings))
     except SchemaMismatch as error:
@@ -62,14 +64,14 @@ def purge(config: Path | None, store: str | None) -> None:
 
     That is: access tokens and idempotency keys; and final sales and changes, where housekeeping.retention is set.
     """
-    settings = _settings(config, store)
+    settings = settings_of(config, store)
 
     async def run(store: Store) -> None:
         housekeeping = Housekeeping(store, clock=utc_now, retention=settings.housekeeping.retention)
         for name, count in (await housekeeping.run()).items():
             click.echo(f"{name} {count}")
 
-    _with_store(settings, run)
+    with_store(settings, run)
 
 
 @click.command("reencrypt-cards")
@@ -81,24 +83,26 @@ def reencrypt_cards(config: Path | None, store: str | None) -> None:
 
     Afterwards the others can be removed from vault.keys. Servers that run need the first key before (kill -HUP).
     """
-    settings = _settings(config, store)
+    settings = settings_of(config, store)
     vault = Vault(vault_keys_of(settings.vault), secrets.token_bytes)
 
     async def run(store: Store) -> None:
-        cards = Cards(store, vault, clock=utc_now, randomness=secrets.token_bytes)
+        begin_from(Origin("sale-service reencrypt-cards"))
+        audit_log = AuditLog(store, clock=utc_now, randomness=secrets.token_bytes)
+        cards = Cards(store, vault, audit_log, clock=utc_now, randomness=secrets.token_bytes)
         count, broken = await cards.reencrypt()
         click.echo(f"reencrypted_cards {count}")
         if broken:
             raise click.ClickException(f"left as they are, for they were tampered with: {', '.join(broken)}")
 
-    _with_store(settings, run)
+    with_store(settings, run)
 
 
 @click.command()
 @config_option
 @store_option
-@click.option("--since", type=_TIMES, metavar="TIME", help="Only sales initiated then or later; UTC unless it says.")
-@click.option("--until", type=_TIMES, metavar="TIME", help="Only sales initiated before.  [default: now]")
+@click.option("--since", type=TIMES, metavar="TIME", help="Only sales initiated then or later; UTC unless it says.")
+@click.option("--until", type=TIMES, metavar="TIME", help="Only sales initiated before.  [default: now]")
 @click.option("--format", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Instead of standard output.")
 @one_line_errors
@@ -111,8 +115,8 @@ def export(
     output: Path | None,
 ) -> None:
     """Write sales, the oldest first, as JSON lines or CSV. No card data and no secret is in it."""
-    settings = _settings(config, store)
-    filter = SaleFilter(start_time=_in_utc(since), end_time=_in_utc(until) or utc_now())
+    settings = settings_of(config, store)
+    filter = SaleFilter(start_time=in_utc(since), end_time=in_utc(until) or utc_now())
 
     async def run(store: Store) -> None:
         with ExitStack() as stack:
@@ -127,16 +131,32 @@ def export(
             )
             await export_sales(store, filter, format, target, progress.update)
 
-    _with_store(settings, run, read_only=True)
+    with_store(settings, run, read_only=True)
 
 
-def _settings(config: Path | None, store: str | None) -> ServiceSettings:
+def settings_of(config: Path | None, store: str | None) -> ServiceSettings:
+    """Return the settings of a command with `--config` and `--store`.
+
+    Raises:
+        ConfigurationError: one is wrong.
+    """
     return load_settings(ServiceSettings, config, {"store": {"url": store}})
 
 
-def _with_store(
+def with_store(
     settings: ServiceSettings, run: Callable[[Store], Awaitable[ResultT]], *, read_only: bool = False
 ) -> ResultT:
+    """Do something with the store of the settings, which has to be there.
+
+    Args:
+        settings: which store.
+        run: what is done with it.
+        read_only: whether nothing is going to be changed.
+
+    Raises:
+        ConfigurationError: it can't be opened.
+        click.ClickException: it could not be done.
+    """
     if settings.store.path is not None:
         require_file(settings.store.path)
 
@@ -153,7 +173,8 @@ def _with_store(
         raise click.ClickException(str(error)) from None
 
 
-def _in_utc(moment: datetime | None) -> datetime | None:
+def in_utc(moment: datetime | None) -> datetime | None:
+    """Return a moment of the command line in UTC, which it is in unless it says."""
     if moment is None:
         return None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

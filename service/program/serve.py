@@ -1,8 +1,9 @@
 """The service as a running program, with the JSON gateway in the same process or without it."""
 
 import asyncio
+import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import structlog
@@ -12,15 +13,19 @@ from gateway.program.logs import configure_logs
 from gateway.program.process import run_server
 from gateway.program.serve import create_http_server
 from gateway.program.settings import Address, ConfigurationError, load_settings
+from service.audit import AuditAction
 from service.call_log import known_of_call
 from service.callers import Caller, Credentials
 from service.errors import StoreUnavailable
+from service.origin import Origin, begin_from
 from service.program.development import DEVELOPER
 from service.program.domain import Domain, create_domain
+from service.program.fingerprints import fingerprints
 from service.program.grpc_tls import GrpcTls
 from service.program.settings import ServiceSettings
 from service.rpc.server import SaleServer
 
+_PROGRAM = "sale-service serve"
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -45,6 +50,10 @@ class ServiceServer:
     ) -> None:
         self.grpc = grpc
         self._settings = settings
+        self._in_force = settings
+        """With what of them was read again."""
+        self._fingerprints: Mapping[str, str] = {}
+        self._noting: asyncio.Task[None] | None = None
         self._config = config
         self._domain = domain
         self._tls = None if settings.grpc.tls_cert is None else GrpcTls(settings.grpc)
@@ -54,6 +63,7 @@ class ServiceServer:
             self._domain.cards,
             self._domain.store,
             self._identify,
+            domain.audit_log.note_refusal,
             None if self._tls is None else self._tls.credentials(),
             limits=settings.grpc.limits.to_limits(),
             watch_patience=settings.watch.patience,
@@ -80,6 +90,7 @@ class ServiceServer:
         if self._http is not None:
             await self._http.start()
         self._housekeeping = asyncio.create_task(self._keep_house())
+        await self._note_configuration(AuditAction.CONFIGURATION_READ)
 
     async def wait_until_failed(self) -> None:
         """Return when the store has failed: started anew, it finds out what the disk holds."""
@@ -95,6 +106,9 @@ class ServiceServer:
         await asyncio.gather(*stops)  # within the same grace
         if self._housekeeping is not None:
             self._housekeeping.cancel()
+        if self._noting is not None:
+            await self._noting
+        await self._domain.audit_log.close()
         await self._domain.store.close()
 
     def reload(self) -> None:
@@ -105,6 +119,9 @@ class ServiceServer:
             _log.error("settings not reloaded", fault=str(error))
         else:
             _log.info("settings reloaded")
+            self._noting = asyncio.create_task(
+                self._note_configuration(AuditAction.CONFIGURATION_RELOADED, self._noting)
+            )
 
     def read_again(self) -> None:
         """Read the endpoints and all keys again.
@@ -120,6 +137,22 @@ class ServiceServer:
         if self._tls is not None:
             self._tls.read_again()
         self._domain.replace_keys(settings)
+        reloaded = {"endpoints": settings.endpoints, "vault": settings.vault, "callers": settings.callers}
+        self._in_force = self._settings.model_copy(update=reloaded)
+
+    async def _note_configuration(self, action: AuditAction, before: asyncio.Task[None] | None = None) -> None:
+        """Keep in the audit log which tables have changed."""
+        if before is not None:
+            await before
+        begin_from(Origin(_PROGRAM))
+        try:
+            found = fingerprints(self._in_force)
+            changed = {name: now for name, now in found.items() if now != self._fingerprints.get(name)}
+            await self._domain.audit_log.append(action, f"{socket.gethostname()}/{os.getpid()}", **changed)
+        except (StoreUnavailable, ValueError, OSError) as error:
+            _log.error("configuration not noted", fault=str(error))
+        else:
+            self._fingerprints = found
 
     def _identify(self, credentials: Credentials) -> Caller | None:
         return DEVELOPER if self._settings.development else self._domain.callers.identify(credentials)

@@ -38,6 +38,17 @@ _TOLD = tuple((name, name.replace("_", "-")) for name in ("invoice_id", "endpoin
 _log = structlog.stdlib.get_logger(__name__)
 
 
+class NoteRefusal(Protocol):
+    """See `service.audit.AuditLog.note_refusal`."""
+
+    def __call__(self, reason: ErrorReason.ValueType, rpc: str, **details: str | None) -> None:
+        """Keep that the call that runs is refused."""
+
+
+def note_nowhere(reason: ErrorReason.ValueType, rpc: str, **details: str | None) -> None:
+    """Keep nothing: for servers without an audit log."""
+
+
 class Interceptor(Protocol):
     """Puts something around handlers."""
 
@@ -165,7 +176,13 @@ class Errors(CallInterceptor):
 
     What was not meant to be told to a caller becomes `ERROR_REASON_SERVER_FAILED` with an incident id that the log
     repeats: grpc.aio itself would send the text of the exception.
+
+    Args:
+        note_refusal: called with every refusal, for the audit log.
     """
+
+    def __init__(self, note_refusal: NoteRefusal = note_nowhere) -> None:
+        self._note_refusal = note_refusal
 
     async def around(self, method: str, request: Any, context: Context, proceed: Behaviour) -> Any:
         """See `CallInterceptor`."""
@@ -182,7 +199,9 @@ class Errors(CallInterceptor):
             context.set_trailing_metadata(_told())
             return response
         tell(code=int(refusal.reason))
-        invoice_id = known_of_call().get("invoice_id")
+        known = known_of_call()
+        invoice_id = known.get("invoice_id")
+        self._note_refusal(refusal.reason, method, invoice_id=invoice_id or known.get("claimed_invoice_id"))
         status = status_of(refusal, {"invoice_id": invoice_id} if invoice_id else {})
         return await context.abort(status.code, status.details, (*_told(), *status.trailing_metadata))
 

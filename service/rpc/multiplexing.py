@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import structlog
 from connectingparty.multiplex.v1.multiplex_service_pb2 import (
+    DESCRIPTOR,
     Answer,
     Call,
     Metadata,
@@ -17,12 +18,14 @@ from connectingparty.multiplex.v1.multiplex_service_pb2 import (
 from connectingparty.multiplex.v1.multiplex_service_pb2_grpc import MultiplexServiceServicer
 
 from service.errors import ErrorReason, SaleError
+from service.origin import Origin, begin_from
 from service.rpc.authorization import Identify, Peer, peer_of
 from service.rpc.in_process import InProcessServer
-from service.rpc.interceptors import Context
+from service.rpc.interceptors import Context, NoteRefusal, note_nowhere
 from service.rpc.status import status_of
 
 _peer: ContextVar[Peer] = ContextVar("peer")
+_METHOD = f"/{DESCRIPTOR.services_by_name['MultiplexService'].full_name}/Multiplex"
 _MAX_SHARED_BYTES = 64 * 1024
 """Of a message: it is full then."""
 
@@ -44,12 +47,21 @@ class MultiplexServicer(MultiplexServiceServicer):
     Args:
         servicers: what can be called.
         identify: tells who has opened a stream.
+        note_refusal: called when nobody has that is known.
         max_running: how many calls of a stream may run at once; more are refused.
     """
 
-    def __init__(self, servicers: InProcessServer, identify: Identify, *, max_running: int) -> None:
+    def __init__(
+        self,
+        servicers: InProcessServer,
+        identify: Identify,
+        note_refusal: NoteRefusal = note_nowhere,
+        *,
+        max_running: int,
+    ) -> None:
         self._servicers = servicers
         self._identify = identify
+        self._note_refusal = note_refusal
         self._max_running = max_running
         self._streams: set[_Stream] = set()
         self._draining = False
@@ -60,6 +72,8 @@ class MultiplexServicer(MultiplexServiceServicer):
         """See the proto."""
         peer = peer_of(context)
         if self._identify(peer.credentials) is None:
+            begin_from(Origin("", peer.address))
+            self._note_refusal(ErrorReason.ERROR_REASON_CALLER_NOT_IDENTIFIED, _METHOD)
             await context.abort_with_status(status_of(SaleError(ErrorReason.ERROR_REASON_CALLER_NOT_IDENTIFIED), {}))
         _peer.set(peer)  # for its calls, whose tasks begin in this one
         stream = _Stream(self._servicers, self._max_running, context)

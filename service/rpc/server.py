@@ -22,7 +22,7 @@ from service.rpc.authorization import Authorization, Identify, peer_in_process
 from service.rpc.card_servicer import CardServicer
 from service.rpc.health import StoreHealth
 from service.rpc.in_process import InProcessServer
-from service.rpc.interceptors import Bounds, Errors, InterceptedServer, RequestLog
+from service.rpc.interceptors import Bounds, Errors, InterceptedServer, NoteRefusal, RequestLog
 from service.rpc.limits import Limits
 from service.rpc.multiplexing import MultiplexServicer, peer_of_stream
 from service.rpc.sale_servicer import SaleDomain, SaleServicer
@@ -46,6 +46,7 @@ class SaleServer:
         cards: the domain of cards.
         store: their store, whose health is the server's.
         identify: tells who calls over the network.
+        note_refusal: called with every refusal, for the audit log.
         credentials: with which the port is served; None serves it without TLS.
         limits: how much callers may ask for.
         watch_patience: how long a reader of WatchSales may take nothing.
@@ -60,6 +61,7 @@ class SaleServer:
         cards: Cards,
         store: Store,
         identify: Identify,
+        note_refusal: NoteRefusal,
         credentials: grpc.ServerCredentials | None,
         *,
         limits: Limits,
@@ -77,17 +79,18 @@ class SaleServer:
         self._in_process = InProcessServer()
         on_streams = InProcessServer()
         admission, bounds = Admission(Load(limits.max_calls), Load(MAX_HEALTH_CALLS)), Bounds(limits.max_message)
+        errors = Errors(note_refusal)
         by_port, reception = Authorization(identify), Reception(limits.receive)
         on_port = InterceptedServer(
-            self._server, (admission, RequestLog(), Errors(), by_port, reception, bounds), on_demand
+            self._server, (admission, RequestLog(), errors, by_port, reception, bounds), on_demand
         )
         by_stream = Authorization(identify, peer_of_stream)
         in_process = Authorization(lambda credentials: _GATEWAY_IN_PROCESS, peer_in_process)
         targets = (
             on_port,
-            InterceptedServer(on_streams, (admission, RequestLog(), Errors(), by_stream, bounds)),
+            InterceptedServer(on_streams, (admission, RequestLog(), errors, by_stream, bounds)),
             # Such a call is part of a request that the gateway logs.
-            InterceptedServer(self._in_process, (admission, Errors(), in_process, bounds)),
+            InterceptedServer(self._in_process, (admission, errors, in_process, bounds)),
         )
         for server in targets:
             target: Any = server  # to the stubs another class
@@ -95,7 +98,7 @@ class SaleServer:
             add_AccessTokenServiceServicer_to_server(AccessTokenServicer(access_tokens), target)
             add_CardServiceServicer_to_server(CardServicer(cards), target)
             add_HealthServicer_to_server(self._health.servicer, target)
-        self._multiplex = MultiplexServicer(on_streams, identify, max_running=limits.max_calls)
+        self._multiplex = MultiplexServicer(on_streams, identify, note_refusal, max_running=limits.max_calls)
         add_MultiplexServiceServicer_to_server(self._multiplex, self._server)
         on_port.refuse_other_rpcs()
         if reflection:

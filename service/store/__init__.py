@@ -8,6 +8,9 @@ from datetime import datetime
 from typing import Protocol
 
 from service.store.records import (
+    AuditEntry,
+    AuditLink,
+    ChainedEntry,
     IdempotencyRecord,
     PurgeStep,
     Sale,
@@ -17,10 +20,14 @@ from service.store.records import (
     StatusReport,
     StoredAccessToken,
     StoredCard,
+    UnchainedEntries,
 )
 
 __all__ = [
     "MAX_OTHER_REPORTS",
+    "AuditEntry",
+    "AuditLink",
+    "ChainedEntry",
     "IdempotencyRecord",
     "IdentifierTaken",
     "PositionUnknown",
@@ -33,6 +40,7 @@ __all__ = [
     "Store",
     "StoredAccessToken",
     "StoredCard",
+    "UnchainedEntries",
 ]
 
 
@@ -49,13 +57,16 @@ class PositionUnknown(Exception):
 
 
 class Store(Protocol):
-    """Stores sales, what happens to them, cards, access tokens and idempotency records.
+    """Stores sales, what happens to them, cards, access tokens, idempotency records and the audit log.
 
     Every method raises `service.errors.StoreUnavailable` when the store can't be read or written. One that changes a
     stored sale raises `SaleError` with ERROR_REASON_INVOICE_NOT_FOUND when that was purged since it was found. Every
     change of a sale, by whatever method, is kept as a `SaleChange` in the same step.
 
     What `bind_check` and `find_idempotency_record` find is durable as well: repeated requests are acknowledged by it.
+
+    A method that takes an audit entry keeps it in the same step if, and only if, it changes something. Of the audit log
+    nothing is ever changed or removed, by no method.
     """
 
     async def open_session(self, sale: Sale, record: IdempotencyRecord | None) -> IdempotencyRecord | None:
@@ -172,7 +183,7 @@ class Store(Protocol):
     async def wait_for_change(self) -> None:
         """Return soon after a change was committed, here or in another process; sometimes without one."""
 
-    async def map_card(self, invoice_id: str, card: StoredCard) -> None:
+    async def map_card(self, invoice_id: str, card: StoredCard, audit: AuditEntry) -> None:
         """Store the card that a sale was paid with, and name it as the sale's, unless that has a later one.
 
         The same consumer's card with the same endpoint and server card id is the same card; it stays as it is. One that
@@ -181,9 +192,10 @@ class Store(Protocol):
         Args:
             invoice_id: a stored sale's.
             card: the card, if it is a new one.
+            audit: kept if it is.
         """
 
-    async def add_card(self, card: StoredCard) -> None:
+    async def add_card(self, card: StoredCard, audit: AuditEntry) -> None:
         """Store a new card."""
 
     async def find_card(self, consumer_id: str, client_card_id: str) -> StoredCard | None:
@@ -198,12 +210,13 @@ class Store(Protocol):
             limit: how many at most.
         """
 
-    async def replace_card(self, card: StoredCard, expected: StoredCard) -> bool:
+    async def replace_card(self, card: StoredCard, expected: StoredCard, audit: AuditEntry | None) -> bool:
         """Store a card in the place of what it was.
 
         Args:
             card: the card, with the same client card id and consumer.
             expected: what has to be stored now, or nothing is changed.
+            audit: what is to be kept of it, if anything is.
 
         Returns:
             Whether it was.
@@ -223,17 +236,31 @@ class Store(Protocol):
     ) -> IdempotencyRecord | None:
         """Return the record of this token and key that is not expired, if there is one and its sale is not purged."""
 
-    async def add_access_token(self, token: StoredAccessToken) -> None:
+    async def add_access_token(self, token: StoredAccessToken, audit: AuditEntry) -> None:
         """Store a new access token."""
 
     async def find_access_token(self, hash: bytes) -> StoredAccessToken | None:
         """Return the access token with this SHA-256, if there is one."""
 
-    async def revoke_access_token(self, hash: bytes, now: datetime) -> None:
+    async def revoke_access_token(self, hash: bytes, now: datetime, audit: AuditEntry) -> None:
         """Mark an access token as revoked. An unknown or already revoked one stays as it is."""
 
-    async def revoke_consumer_tokens(self, consumer_id: str, now: datetime) -> int:
+    async def revoke_consumer_tokens(self, consumer_id: str, now: datetime, audit: AuditEntry) -> int:
         """Mark a consumer's access tokens as revoked; return how many there were that were not, and not expired."""
+
+    async def append_audit_entry(self, entry: AuditEntry) -> None:
+        """Keep what has no other effect here."""
+
+    async def list_audit_entries(self, after: int, limit: int) -> Sequence[ChainedEntry]:
+        """Return audit entries in the order of the chain.
+
+        Args:
+            after: position of the entry before; 0 for the beginning.
+            limit: how many at most.
+        """
+
+    async def count_unchained_audit_entries(self) -> UnchainedEntries:
+        """Return how many audit entries are not in the chain; it looks at all that there are."""
 
     async def expire_sessions(self, now: datetime, limit: int) -> int:
         """Move sales that are still INITIATED, and whose time is over, to EXPIRED; return how many.

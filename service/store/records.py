@@ -166,3 +166,49 @@ class IdempotencyRecord:
     invoice_id: str
     expire_time: datetime
     """From then on the key can be used anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Something that was done, or refused, and has to be traceable: who, what, when, never a secret."""
+
+    entry_id: str
+    create_time: datetime
+    caller: str
+    """Name of who has called; of a command or a process, where nobody has."""
+    address: str | None
+    """IP address of whoever has sent the request, if it is known."""
+    action: str
+    """What was done, as in `service.audit.AuditAction`."""
+    subject: str
+    """To what: an id, or the SHA-256 of an access token."""
+    details: tuple[tuple[str, str], ...] = ()
+    """Name and value of what else is to be known."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLink:
+    """The place of an audit entry in the chain."""
+
+    position: int
+    """From 1, without a gap."""
+    entry_id: str
+    hash: bytes
+    """See `service.store.audit_chain`."""
+
+
+class ChainedEntry(NamedTuple):
+    """An audit entry in its place."""
+
+    link: AuditLink
+    entry: AuditEntry | None
+    """None if there is none where the chain names one: it was removed."""
+
+
+class UnchainedEntries(NamedTuple):
+    """Audit entries that are not in the chain."""
+
+    waiting: int
+    """How many are going to be soon."""
+    lost: int
+    """How many have no place and wait for none: the end of the chain was cut off, or they were put in by hand."""

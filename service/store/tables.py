@@ -9,6 +9,9 @@ from typing import Any, Generic, NamedTuple, TypeVar, get_type_hints
 
 from service.sale_states import SaleState, state_name
 from service.store.records import (
+    AuditEntry,
+    AuditLink,
+    ChainedEntry,
     IdempotencyRecord,
     Sale,
     SaleChange,
@@ -151,6 +154,8 @@ class Tables:
         self.idempotency_records = Table(
             "idempotency_records", IdempotencyRecord, *engine, ("access_token_hash", "idempotency_key")
         )
+        self.audit_entries = Table("audit_entries", AuditEntry, *engine, ("entry_id",))
+        self.audit_chain = Table("audit_chain", AuditLink, *engine, ("position",))
         copied: tuple[Table[Any], ...] = (
             self.sales,
             Table("status_reports", _ArrivedReport, *engine, ("invoice_id", "arrival")),
@@ -158,6 +163,8 @@ class Tables:
             self.access_tokens,
             self.idempotency_records,
             Table("sale_changes", _StoredChange, *engine, ("position",)),
+            self.audit_entries,
+            self.audit_chain,
         )
         self.copied = {table.name: table for table in copied}
         """All tables as a copy takes them along, by their names; what is left is where the changes begin and end."""
@@ -168,6 +175,13 @@ class Tables:
         )
         """Selects rows of `change_of`."""
 
+        columns = ", ".join(f"entry.{name}" for name in self.audit_entries.names)
+        self.select_audit_log = (
+            f"SELECT chain.position, chain.entry_id, chain.hash, {columns}"
+            " FROM audit_chain AS chain LEFT JOIN audit_entries AS entry ON entry.entry_id = chain.entry_id"
+        )
+        """Selects rows of `chained_entry`."""
+
     def changing_values(self, sale: Sale) -> Row:
         """Return the values of the columns of `CHANGING`."""
         values: Row = self._changing_values(self.sales.row(sale))
@@ -176,3 +190,9 @@ class Tables:
     def change_of(self, row: Any) -> SaleChange:
         """Return the record of a row of `select_changes`."""
         return SaleChange(row[0], self.sales.record(row[1:]))
+
+    def chained_entry(self, row: Any) -> ChainedEntry:
+        """Return the record of a row of `select_audit_log`."""
+        width = len(self.audit_chain.names)
+        entry = None if row[width] is None else self.audit_entries.record(row[width:])
+        return ChainedEntry(self.audit_chain.record(row[:width]), entry)

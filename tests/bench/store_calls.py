@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
-from service.identifiers import new_invoice_id, new_nonce, utc_now
-from service.store import Sale, Store, StoredAccessToken
+from service.identifiers import new_audit_entry_id, new_invoice_id, new_nonce, utc_now
+from service.store import AuditEntry, Sale, Store, StoredAccessToken
 from tests.merchant import SBC, SERIAL_NUMBER
 
 AT_ONCE = 32
@@ -31,6 +31,9 @@ async def measure_store(store: Store, *, rounds: int, calls: int) -> dict[str, f
     ) -> None:
         measured.setdefault(what, []).append(await _cpu_us(call, items, at_once))
 
+    async def add_access_token(token: StoredAccessToken) -> None:
+        await store.add_access_token(token, _new_entry(token))
+
     for _ in range(rounds):
         for at_once, how in ((1, "alone"), (AT_ONCE, f"{AT_ONCE} at once")):
             sales = [_new_sale() for _ in range(calls)]
@@ -42,9 +45,9 @@ async def measure_store(store: Store, *, rounds: int, calls: int) -> dict[str, f
                 at_once,
             )
         await measure("find_sale", lambda sale: store.find_sale(sale.invoice_id), sales, 1)
-        tokens = [_new_token() for _ in range(calls)]
-        for token in tokens:
-            await store.add_access_token(token)
+        for at_once, how in ((1, "alone"), (AT_ONCE, f"{AT_ONCE} at once")):
+            tokens = [_new_token() for _ in range(calls)]
+            await measure(f"add_access_token, {how}", add_access_token, tokens, at_once)
         await measure("find_access_token", lambda token: store.find_access_token(token.hash), tokens, 1)
     return {what: statistics.median(us) for what, us in measured.items()}
 
@@ -85,3 +88,10 @@ def _new_sale() -> Sale:
 def _new_token() -> StoredAccessToken:
     now = utc_now()
     return StoredAccessToken(secrets.token_bytes(32), now, now + timedelta(minutes=30))
+
+
+def _new_entry(token: StoredAccessToken) -> AuditEntry:
+    entry_id = new_audit_entry_id(token.issue_time, secrets.token_bytes)
+    return AuditEntry(
+        entry_id, token.issue_time, "gateway in process", "192.0.2.17", "access_token.issued", token.hash.hex()
+    )

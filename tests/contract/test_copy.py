@@ -41,7 +41,16 @@ from tests.running import PROGRAMS
 from tests.service.store.test_store import NOW, new_card, new_report, new_sale
 from tests.stores import open_postgresql, schema
 
-TABLES = ("sales", "status_reports", "cards", "access_tokens", "idempotency_records", "sale_changes")
+TABLES = (
+    "sales",
+    "status_reports",
+    "cards",
+    "access_tokens",
+    "idempotency_records",
+    "sale_changes",
+    "audit_entries",
+    "audit_chain",
+)
 PROGRAM = str(PROGRAMS / "sale-service")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MADE_BY_THE_TARGET = "change_time"

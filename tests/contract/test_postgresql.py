@@ -65,8 +65,8 @@ def test_a_schema_is_made_by_command_only_and_by_one_of_those_who_try(server: Po
         assert "run sale-service migrate" in refusal("migrate", "--check", f"--store={url}", code=1)
         with ThreadPoolExecutor(4) as pool:
             made = list(pool.map(lambda _: run("migrate", f"--store={url}"), range(4)))
-        assert [(done.returncode, done.stdout, done.stderr) for done in made] == [(0, "schema_version 1\n", "")] * 4
-        assert run("migrate", "--check", f"--store={url}").stdout == "schema_version 1\n"
+        assert [(done.returncode, done.stdout, done.stderr) for done in made] == [(0, "schema_version 2\n", "")] * 4
+        assert run("migrate", "--check", f"--store={url}").stdout == "schema_version 2\n"
         name = url.rpartition("=")[2]
         assert server.execute(f"TABLE {name}.schema_migrations")[0][0] == "1"
 
@@ -79,8 +79,8 @@ def test_a_file_is_migrated_too(tmp_path: Path) -> None:
     store = f"--store=sqlite:///{tmp_path}/sale.db"
     assert "there is no file" in refusal("migrate", "--check", store)
     assert not (tmp_path / "sale.db").exists()
-    assert run("migrate", store).stdout == "schema_version 2\n"
-    assert run("migrate", "--check", store).stdout == "schema_version 2\n"
+    assert run("migrate", store).stdout == "schema_version 3\n"
+    assert run("migrate", "--check", store).stdout == "schema_version 3\n"
 
 
 def test_a_database_that_can_not_be_reached_is_told_without_the_password(server: PostgresqlServer) -> None:

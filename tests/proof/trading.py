@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from service.errors import StoreUnavailable
-from service.identifiers import new_client_card_id, new_invoice_id, new_nonce
+from service.identifiers import new_audit_entry_id, new_client_card_id, new_invoice_id, new_nonce
 from service.sale_states import SaleState
-from service.store import IdempotencyRecord, Sale, StatusReport, Store, StoredAccessToken, StoredCard
+from service.store import AuditEntry, IdempotencyRecord, Sale, StatusReport, Store, StoredAccessToken, StoredCard
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 LATER = NOW + timedelta(days=30)
@@ -48,7 +48,9 @@ class Trade:
 
     async def issue(self, store: Store) -> None:
         if await store.find_access_token(self.hash) is None:
-            await store.add_access_token(StoredAccessToken(self.hash, NOW, LATER, consumer_id=self.consumer_id))
+            await store.add_access_token(
+                StoredAccessToken(self.hash, NOW, LATER, consumer_id=self.consumer_id), self._entry("issue")
+            )
 
     async def open(self, store: Store) -> None:
         sale = self._new_sale()
@@ -64,14 +66,20 @@ class Trade:
 
     async def map(self, store: Store) -> None:
         card_id = new_client_card_id(NOW, secrets.token_bytes)
-        await store.map_card(self.invoice_id, StoredCard(card_id, self.consumer_id, NOW, "11110", "77"))
+        await store.map_card(
+            self.invoice_id, StoredCard(card_id, self.consumer_id, NOW, "11110", "77"), self._entry("map")
+        )
 
     async def report(self, store: Store) -> None:
         report = StatusReport(self.invoice_id, "sale", "approved", "1", "10.42", False, (), NOW)
         assert await store.report_status(report, must_move=False) is not None
 
     async def revoke(self, store: Store) -> None:
-        await store.revoke_access_token(self.hash, NOW)
+        await store.revoke_access_token(self.hash, NOW, self._entry("revoke"))
+
+    def _entry(self, step: str) -> AuditEntry:
+        entry_id = new_audit_entry_id(NOW, secrets.token_bytes)
+        return AuditEntry(entry_id, NOW, "merchant", None, step, self.hash.hex())
 
     async def lost(self, store: Store) -> list[str]:
         """Return the acknowledged steps that the store knows nothing of."""

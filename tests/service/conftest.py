@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.access_tokens import AccessTokens
+from service.audit import AuditLog
 from service.cards import Cards
 from service.endpoints import Endpoint, Endpoints
 from service.sales import InitiateSale, Sales
@@ -65,10 +66,20 @@ async def store(tmp_path: Path, anyio_backend: str) -> AsyncIterator[SqliteStore
 
 
 @pytest.fixture
-def access_tokens(store: SqliteStore, endpoints: Endpoints, clock: Clock, randomness: Randomness) -> AccessTokens:
+async def audit_log(store: SqliteStore, clock: Clock) -> AsyncIterator[AuditLog]:
+    audit_log = AuditLog(store, clock=clock, randomness=secrets.token_bytes)
+    yield audit_log
+    await audit_log.close()
+
+
+@pytest.fixture
+def access_tokens(
+    store: SqliteStore, endpoints: Endpoints, audit_log: AuditLog, clock: Clock, randomness: Randomness
+) -> AccessTokens:
     return AccessTokens(
         store,
         endpoints,
+        audit_log,
         mode="issued",
         ttl=timedelta(minutes=30),
         public=True,
@@ -83,8 +94,8 @@ def vault(randomness: Randomness) -> Vault:
 
 
 @pytest.fixture
-def cards(store: SqliteStore, vault: Vault, clock: Clock, randomness: Randomness) -> Cards:
-    return Cards(store, vault, clock=clock, randomness=randomness)
+def cards(store: SqliteStore, vault: Vault, audit_log: AuditLog, clock: Clock, randomness: Randomness) -> Cards:
+    return Cards(store, vault, audit_log, clock=clock, randomness=randomness)
 
 
 @pytest.fixture

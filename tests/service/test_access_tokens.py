@@ -2,10 +2,12 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from service.access_tokens import AccessTokenMode, AccessTokens, Binding
+from service.audit import AuditLog
 from service.endpoints import Endpoint, Endpoints
 from service.errors import ErrorReason, SaleError
 from service.identifiers import hash_access_token
@@ -22,7 +24,8 @@ TICK = timedelta(microseconds=1)
 def configured(
     store: SqliteStore, endpoints: Endpoints, clock: Clock, *, mode: AccessTokenMode = "issued", public: bool = True
 ) -> AccessTokens:
-    return AccessTokens(store, endpoints, mode=mode, ttl=TTL, public=public, clock=clock, randomness=Randomness())
+    tools: dict[str, Any] = {"clock": clock, "randomness": Randomness()}
+    return AccessTokens(store, endpoints, AuditLog(store, **tools), mode=mode, ttl=TTL, public=public, **tools)
 
 
 async def require_invalid(access_tokens: AccessTokens, token: str) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from service.access_tokens import AccessTokens, Binding
+from service.audit import AuditLog
 from service.card_mapping import CardMapping, Notification
 from service.cards import Cards
 from service.endpoints import Endpoint, Endpoints
@@ -108,10 +109,13 @@ class SaleLife(RuleBasedStateMachine):
         endpoint = Endpoint(SBC.endpoint_id, SBC.name, (parse_control_key(SBC.control_key),), frozenset({SBC.currency}))
         endpoints = Endpoints([endpoint])
         tools: dict[str, Any] = {"clock": self.clock, "randomness": secrets.token_bytes}
-        self.tokens = AccessTokens(store, endpoints, mode="issued", ttl=timedelta(days=1), public=True, **tools)
-        self.cards = Cards(store, Vault([VaultKey("1", b"k" * 32)], secrets.token_bytes), **tools)
+        audit_log = AuditLog(store, **tools)
+        self.tokens = AccessTokens(
+            store, endpoints, audit_log, mode="issued", ttl=timedelta(days=1), public=True, **tools
+        )
+        self.cards = Cards(store, Vault([VaultKey("1", b"k" * 32)], secrets.token_bytes), audit_log, **tools)
         self.domain = Sales(store, endpoints, self.tokens, self.cards, session_ttl=TTL, **tools)
-        self.mapping = CardMapping(store, endpoints, self.tokens, **tools)
+        self.mapping = CardMapping(store, endpoints, self.tokens, audit_log, **tools)
         self.reports = StatusReports(store, endpoints, clock=self.clock)
         self.housekeeping = Housekeeping(store, clock=self.clock, retention=None)
 

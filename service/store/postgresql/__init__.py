@@ -9,13 +9,16 @@ from datetime import datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from service.errors import StoreUnavailable
-from service.store.postgresql import access_tokens, cards, changes, idempotency_records, reports, sales
+from service.store.postgresql import access_tokens, audit_log, cards, changes, idempotency_records, reports, sales
+from service.store.postgresql.audit_chaining import AuditChaining
 from service.store.postgresql.batches import Batches
 from service.store.postgresql.database import Connection, Database, commit_something, within_patience
 from service.store.postgresql.news import News
 from service.store.postgresql.sales import NewCheck, NewSession
 from service.store.postgresql.schema import begin_use, require_current
 from service.store.records import (
+    AuditEntry,
+    ChainedEntry,
     IdempotencyRecord,
     PurgeStep,
     Sale,
@@ -25,6 +28,7 @@ from service.store.records import (
     StatusReport,
     StoredAccessToken,
     StoredCard,
+    UnchainedEntries,
 )
 from service.store.rules import require_complete
 
@@ -46,6 +50,7 @@ class PostgresqlStore:
         self._confirmations = Batches(self._confirm, max_running=1)
         self._confirmed_position = 0
         self._news = News(database, self._order_all_changes)
+        self._audit_chaining = AuditChaining(lambda: self._write(audit_log.chain_audit_entries))
         self._sessions = Batches(self._open_sessions)
         self._checks = Batches(self._bind_checks)
         self._sought_sales = Batches(self._find_sales)
@@ -76,6 +81,7 @@ class PostgresqlStore:
             await self._database.read(require_current)
         else:
             await self._database.write(begin_use)
+            self._audit_chaining.begin_soon()
 
     async def open_session(self, sale: Sale, record: IdempotencyRecord | None) -> IdempotencyRecord | None:
         """See `service.store.Store`."""
@@ -167,13 +173,14 @@ class PostgresqlStore:
         """See `service.store.Store`."""
         await self._news.wait()
 
-    async def map_card(self, invoice_id: str, card: StoredCard) -> None:
+    async def map_card(self, invoice_id: str, card: StoredCard, audit: AuditEntry) -> None:
         """See `service.store.Store`."""
-        await self._change(cards.map_card, invoice_id, card)
+        await self._change(cards.map_card, invoice_id, card, audit)
+        self._audit_chaining.begin_soon()
 
-    async def add_card(self, card: StoredCard) -> None:
+    async def add_card(self, card: StoredCard, audit: AuditEntry) -> None:
         """See `service.store.Store`."""
-        await self._write(cards.add_card, card)
+        await self._audited(cards.add_card, card, audit)
 
     async def find_card(self, consumer_id: str, client_card_id: str) -> StoredCard | None:
         """See `service.store.Store`."""
@@ -183,9 +190,9 @@ class PostgresqlStore:
         """See `service.store.Store`."""
         return await self._read(cards.list_cards, consumer_id, before, limit)
 
-    async def replace_card(self, card: StoredCard, expected: StoredCard) -> bool:
+    async def replace_card(self, card: StoredCard, expected: StoredCard, audit: AuditEntry | None) -> bool:
         """See `service.store.Store`."""
-        return await self._write(cards.replace_card, card, expected)
+        return await self._audited(cards.replace_card, card, expected, audit)
 
     async def list_cards_sealed_otherwise(self, vault_key_id: str, after: str, limit: int) -> Sequence[StoredCard]:
         """See `service.store.Store`."""
@@ -200,22 +207,36 @@ class PostgresqlStore:
             await self._write(idempotency_records.confirm_record, access_token_hash, idempotency_key)
         return record
 
-    async def add_access_token(self, token: StoredAccessToken) -> None:
+    async def add_access_token(self, token: StoredAccessToken, audit: AuditEntry) -> None:
         """See `service.store.Store`."""
-        await self._write(access_tokens.add_access_token, token)
+        await self._audited(access_tokens.add_access_token, token, audit)
 
     async def find_access_token(self, hash: bytes) -> StoredAccessToken | None:
         """See `service.store.Store`."""
         return await self._sought_tokens.submit(hash)
 
-    async def revoke_access_token(self, hash: bytes, now: datetime) -> None:
+    async def revoke_access_token(self, hash: bytes, now: datetime, audit: AuditEntry) -> None:
         """See `service.store.Store`."""
-        await self._write(access_tokens.revoke_access_token, hash, now)
+        await self._audited(access_tokens.revoke_access_token, hash, now, audit)
 
-    async def revoke_consumer_tokens(self, consumer_id: str, now: datetime) -> int:
+    async def revoke_consumer_tokens(self, consumer_id: str, now: datetime, audit: AuditEntry) -> int:
         """See `service.store.Store`."""
         # Done once more, it would find none that count.
-        return await self._write_once(access_tokens.revoke_consumer_tokens, consumer_id, now)
+        count = await self._write_once(access_tokens.revoke_consumer_tokens, consumer_id, now, audit)
+        self._audit_chaining.begin_soon()
+        return count
+
+    async def append_audit_entry(self, entry: AuditEntry) -> None:
+        """See `service.store.Store`."""
+        await self._audited(audit_log.append_audit_entry, entry)
+
+    async def list_audit_entries(self, after: int, limit: int) -> Sequence[ChainedEntry]:
+        """See `service.store.Store`."""
+        return await self._read(audit_log.list_audit_entries, after, limit)
+
+    async def count_unchained_audit_entries(self) -> UnchainedEntries:
+        """See `service.store.Store`."""
+        return await self._read(audit_log.count_unchained_audit_entries)
 
     async def expire_sessions(self, now: datetime, limit: int) -> int:
         """See `service.store.Store`."""
@@ -250,6 +271,7 @@ class PostgresqlStore:
             async with within_patience():
                 for batches in self._all_batches:
                     await batches.close()
+                await self._audit_chaining.close()
         await self._database.close()
 
     async def _open_sessions(self, sessions: Sequence[NewSession]) -> Sequence[bool]:
@@ -306,6 +328,12 @@ class PostgresqlStore:
         return await self._database.write(
             lambda connection: statement(connection, *arguments, **named), repeatable=False
         )
+
+    async def _audited(self, statement: Statement[P, ResultT], *arguments: P.args, **named: P.kwargs) -> ResultT:
+        """Write what an audit entry is kept of, and let that be chained soon."""
+        result = await self._write(statement, *arguments, **named)
+        self._audit_chaining.begin_soon()
+        return result
 
     async def _change(self, statement: Statement[P, ResultT], *arguments: P.args, **named: P.kwargs) -> ResultT:
         """Write what changes sales, and tell whoever waits for that."""

@@ -3,19 +3,20 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from service.store.postgresql.audit_log import audited, row_of
 from service.store.postgresql.database import Connection
 from service.store.postgresql.tables import ACCESS_TOKENS
-from service.store.records import StoredAccessToken
+from service.store.records import AuditEntry, StoredAccessToken
 
-_INSERT_IF_NEW = f"{ACCESS_TOKENS.insert} ON CONFLICT (hash) DO NOTHING"  # a token's 256 bits are drawn once
+# A token's 256 bits are drawn once.
+_INSERT_IF_NEW = audited(f"{ACCESS_TOKENS.insert} ON CONFLICT (hash) DO NOTHING", len(ACCESS_TOKENS.names) + 1)
 # For an array of bytea the driver would have to look the type up, in each connection anew.
 _SELECT_TOKENS = (
     f"{ACCESS_TOKENS.select} WHERE hash IN (SELECT decode(digits, 'hex') FROM unnest($1::text[]) AS digits)"
 )
-_REVOKE_TOKEN = "UPDATE access_tokens SET revoke_time = $2 WHERE hash = $1 AND revoke_time IS NULL"
-_REVOKE_OF_CONSUMER = (
-    "UPDATE access_tokens SET revoke_time = $2 WHERE consumer_id = $1 AND revoke_time IS NULL AND expire_time > $2"
-    " RETURNING 1"
+_REVOKE_TOKEN = audited("UPDATE access_tokens SET revoke_time = $2 WHERE hash = $1 AND revoke_time IS NULL", 3)
+_REVOKE_OF_CONSUMER = audited(
+    "UPDATE access_tokens SET revoke_time = $2 WHERE consumer_id = $1 AND revoke_time IS NULL AND expire_time > $2", 3
 )
 # Where there was nothing to do, it may have been done on this server only: a lock is written to the log, and its commit
 # waits for the standby.
@@ -27,9 +28,9 @@ _PURGE = (
 )
 
 
-async def add_access_token(connection: Connection, token: StoredAccessToken) -> None:
+async def add_access_token(connection: Connection, token: StoredAccessToken, audit: AuditEntry) -> None:
     """See `service.store.Store`; one that is stored already is a success."""
-    await connection.execute(_INSERT_IF_NEW, *ACCESS_TOKENS.row(token))
+    await connection.execute(_INSERT_IF_NEW, *ACCESS_TOKENS.row(token), *row_of(audit))
 
 
 async def find_access_tokens(connection: Connection, hashes: Sequence[bytes]) -> Sequence[StoredAccessToken | None]:
@@ -39,15 +40,15 @@ async def find_access_tokens(connection: Connection, hashes: Sequence[bytes]) ->
     return [found.get(hash) for hash in hashes]
 
 
-async def revoke_access_token(connection: Connection, hash: bytes, now: datetime) -> None:
+async def revoke_access_token(connection: Connection, hash: bytes, now: datetime, audit: AuditEntry) -> None:
     """See `service.store.Store`."""
-    if await connection.execute(_REVOKE_TOKEN, hash, now) == "UPDATE 0":
+    if await connection.fetchval(_REVOKE_TOKEN, hash, now, *row_of(audit)) == 0:
         await connection.execute(_LOCK_TOKEN, hash)
 
 
-async def revoke_consumer_tokens(connection: Connection, consumer_id: str, now: datetime) -> int:
+async def revoke_consumer_tokens(connection: Connection, consumer_id: str, now: datetime, audit: AuditEntry) -> int:
     """See `service.store.Store`."""
-    count = len(await connection.fetch(_REVOKE_OF_CONSUMER, consumer_id, now))
+    count = int(await connection.fetchval(_REVOKE_OF_CONSUMER, consumer_id, now, *row_of(audit)))
     if count == 0:
         await connection.execute(_LOCK_OF_CONSUMER, consumer_id)
     return count

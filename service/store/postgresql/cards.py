@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from service.store.postgresql.audit_log import append_audit_entry, audited, row_of
 from service.store.postgresql.database import Connection
 from service.store.postgresql.sales import change_sale, lock_sale
 from service.store.postgresql.tables import CARDS, placeholder, typed_placeholders
-from service.store.records import StoredCard
+from service.store.records import AuditEntry, StoredCard
 from service.store.rules import names_card
 
 _INSERT_BY_REFERENCE = (
     f"{CARDS.insert} ON CONFLICT (consumer_id, endpoint_id, server_card_id)"
     " WHERE server_card_id IS NOT NULL AND delete_time IS NULL DO NOTHING RETURNING 1"
 )
-_INSERT_IF_NEW = f"{CARDS.insert} ON CONFLICT (client_card_id) DO NOTHING"
 _SELECT_BY_REFERENCE = (
     f"{CARDS.select} WHERE consumer_id = $1 AND endpoint_id = $2 AND server_card_id = $3 AND delete_time IS NULL"
 )
@@ -32,6 +32,7 @@ _SELECT_SEALED_OTHERWISE = (
     " ORDER BY client_card_id LIMIT $3"
 )
 _WIDTH = len(CARDS.names)
+_INSERT_IF_NEW = audited(f"{CARDS.insert} ON CONFLICT (client_card_id) DO NOTHING", _WIDTH + 1)
 _REPLACE = (
     f"UPDATE cards SET ({CARDS.columns}) = ROW ({typed_placeholders(CARDS.types)})"
     f" WHERE client_card_id = {placeholder(2 * _WIDTH + 1)}"
@@ -39,7 +40,7 @@ _REPLACE = (
 )
 
 
-async def map_card(connection: Connection, invoice_id: str, card: StoredCard) -> None:
+async def map_card(connection: Connection, invoice_id: str, card: StoredCard, audit: AuditEntry) -> None:
     """See `service.store.Store`."""
     async with connection.transaction():
         sale = await lock_sale(connection, invoice_id)
@@ -51,6 +52,7 @@ async def map_card(connection: Connection, invoice_id: str, card: StoredCard) ->
             if await connection.fetchval(_EXISTS_DELETED_SINCE, *reference, sale.check_time):
                 return  # the sale was made with the card that was deleted
             if await connection.fetchval(_INSERT_BY_REFERENCE, *CARDS.row(card)) is not None:
+                await append_audit_entry(connection, audit)
                 known = card
                 break
             # Another sale has brought the same card at this moment: now it is there.
@@ -59,9 +61,9 @@ async def map_card(connection: Connection, invoice_id: str, card: StoredCard) ->
             await change_sale(connection, replace(sale, client_card_id=known.client_card_id, update_time=update_time))
 
 
-async def add_card(connection: Connection, card: StoredCard) -> None:
+async def add_card(connection: Connection, card: StoredCard, audit: AuditEntry) -> None:
     """See `service.store.Store`; one that is stored already is a success."""
-    if await connection.execute(_INSERT_IF_NEW, *CARDS.row(card)) == "INSERT 0 0":
+    if await connection.fetchval(_INSERT_IF_NEW, *CARDS.row(card), *row_of(audit)) == 0:
         row = await connection.fetchrow(_SELECT_ANY, card.client_card_id)
         if row is None or CARDS.record(row) != card:
             raise RuntimeError("the source of randomness repeats itself")
@@ -78,11 +80,16 @@ async def list_cards(connection: Connection, consumer_id: str, before: str | Non
     return [CARDS.record(row) for row in await connection.fetch(_SELECT_OF_CONSUMER, consumer_id, before, limit)]
 
 
-async def replace_card(connection: Connection, card: StoredCard, expected: StoredCard) -> bool:
+async def replace_card(
+    connection: Connection, card: StoredCard, expected: StoredCard, audit: AuditEntry | None
+) -> bool:
     """See `service.store.Store`; one that has this place already is a success."""
     values = (*CARDS.row(card), *CARDS.row(expected), card.client_card_id)
-    if await connection.fetchval(_REPLACE, *values) is not None:
-        return True
+    async with connection.transaction():
+        if await connection.fetchval(_REPLACE, *values) is not None:
+            if audit is not None:
+                await append_audit_entry(connection, audit)
+            return True
     row = await connection.fetchrow(_SELECT_ANY, card.client_card_id)
     return row is not None and CARDS.record(row) == card
 

@@ -18,10 +18,14 @@ STATUS_REPORTS = _TABLES.status_reports
 CARDS = _TABLES.cards
 ACCESS_TOKENS = _TABLES.access_tokens
 IDEMPOTENCY_RECORDS = _TABLES.idempotency_records
+AUDIT_ENTRIES = _TABLES.audit_entries
+AUDIT_CHAIN = _TABLES.audit_chain
 COPIED = _TABLES.copied
 SELECT_CHANGES = _TABLES.select_changes
 changing_values = _TABLES.changing_values
 change_of = _TABLES.change_of
+SELECT_AUDIT_LOG = _TABLES.select_audit_log
+chained_entry = _TABLES.chained_entry
 
 _TYPES = {bool: "boolean", bytes: "bytea", datetime: "timestamptz", float: "double precision", int: "bigint"}
 

@@ -15,6 +15,8 @@ import apsw
 
 from service.store.group_commit import GroupCommit
 from service.store.records import (
+    AuditEntry,
+    ChainedEntry,
     IdempotencyRecord,
     PurgeStep,
     Sale,
@@ -24,8 +26,9 @@ from service.store.records import (
     StatusReport,
     StoredAccessToken,
     StoredCard,
+    UnchainedEntries,
 )
-from service.store.sqlite import access_tokens, cards, changes, file, idempotency_records, reports, sales
+from service.store.sqlite import access_tokens, audit_log, cards, changes, file, idempotency_records, reports, sales
 from service.store.sqlite.file import SqliteTransactions, errors_as_unavailable, open_connection, open_writer
 
 P = ParamSpec("P")
@@ -129,13 +132,13 @@ class SqliteStore:
             async with asyncio.timeout(_POLL_SECONDS):
                 await self._committed.wait()
 
-    async def map_card(self, invoice_id: str, card: StoredCard) -> None:
+    async def map_card(self, invoice_id: str, card: StoredCard, audit: AuditEntry) -> None:
         """See `service.store.Store`."""
-        await self._change(cards.map_card, invoice_id, card)
+        await self._change(cards.map_card, invoice_id, card, audit)
 
-    async def add_card(self, card: StoredCard) -> None:
+    async def add_card(self, card: StoredCard, audit: AuditEntry) -> None:
         """See `service.store.Store`."""
-        await self._write(cards.add_card, card)
+        await self._write(cards.add_card, card, audit)
 
     async def find_card(self, consumer_id: str, client_card_id: str) -> StoredCard | None:
         """See `service.store.Store`."""
@@ -145,9 +148,9 @@ class SqliteStore:
         """See `service.store.Store`."""
         return self._read(cards.list_cards, consumer_id, before, limit)
 
-    async def replace_card(self, card: StoredCard, expected: StoredCard) -> bool:
+    async def replace_card(self, card: StoredCard, expected: StoredCard, audit: AuditEntry | None) -> bool:
         """See `service.store.Store`."""
-        return await self._write(cards.replace_card, card, expected)
+        return await self._write(cards.replace_card, card, expected, audit)
 
     async def list_cards_sealed_otherwise(self, vault_key_id: str, after: str, limit: int) -> Sequence[StoredCard]:
         """See `service.store.Store`."""
@@ -159,21 +162,33 @@ class SqliteStore:
         """See `service.store.Store`."""
         return self._read(idempotency_records.find_record, access_token_hash, idempotency_key, now)
 
-    async def add_access_token(self, token: StoredAccessToken) -> None:
+    async def add_access_token(self, token: StoredAccessToken, audit: AuditEntry) -> None:
         """See `service.store.Store`."""
-        await self._write(access_tokens.add_access_token, token)
+        await self._write(access_tokens.add_access_token, token, audit)
 
     async def find_access_token(self, hash: bytes) -> StoredAccessToken | None:
         """See `service.store.Store`."""
         return self._read(access_tokens.find_access_token, hash)
 
-    async def revoke_access_token(self, hash: bytes, now: datetime) -> None:
+    async def revoke_access_token(self, hash: bytes, now: datetime, audit: AuditEntry) -> None:
         """See `service.store.Store`."""
-        await self._write(access_tokens.revoke_access_token, hash, now)
+        await self._write(access_tokens.revoke_access_token, hash, now, audit)
 
-    async def revoke_consumer_tokens(self, consumer_id: str, now: datetime) -> int:
+    async def revoke_consumer_tokens(self, consumer_id: str, now: datetime, audit: AuditEntry) -> int:
         """See `service.store.Store`."""
-        return await self._write(access_tokens.revoke_consumer_tokens, consumer_id, now)
+        return await self._write(access_tokens.revoke_consumer_tokens, consumer_id, now, audit)
+
+    async def append_audit_entry(self, entry: AuditEntry) -> None:
+        """See `service.store.Store`."""
+        await self._write(audit_log.append_audit_entry, entry)
+
+    async def list_audit_entries(self, after: int, limit: int) -> Sequence[ChainedEntry]:
+        """See `service.store.Store`."""
+        return self._read(audit_log.list_audit_entries, after, limit)
+
+    async def count_unchained_audit_entries(self) -> UnchainedEntries:
+        """See `service.store.Store`."""
+        return self._read(audit_log.count_unchained_audit_entries)
 
     async def expire_sessions(self, now: datetime, limit: int) -> int:
         """See `service.store.Store`."""

@@ -6,8 +6,9 @@ from dataclasses import replace
 import apsw
 
 from service.identifiers import microseconds
-from service.store.records import StoredCard
+from service.store.records import AuditEntry, StoredCard
 from service.store.rules import names_card
+from service.store.sqlite.audit_log import append_audit_entry
 from service.store.sqlite.sales import change_sale, require_sale
 from service.store.sqlite.tables import CARDS
 
@@ -34,7 +35,7 @@ _REPLACE = (
 _AFTER_ALL_IDS = "~"  # no id has a character that is larger
 
 
-def map_card(connection: apsw.Connection, invoice_id: str, card: StoredCard) -> None:
+def map_card(connection: apsw.Connection, invoice_id: str, card: StoredCard, audit: AuditEntry) -> None:
     """See `service.store.Store`."""
     sale = require_sale(connection, invoice_id)
     reference = card.consumer_id, card.endpoint_id, card.server_card_id
@@ -45,16 +46,17 @@ def map_card(connection: apsw.Connection, invoice_id: str, card: StoredCard) -> 
     ).get:
         return  # the sale was made with the card that was deleted
     else:
-        add_card(connection, card)
+        add_card(connection, card, audit)
         known = card
     if names_card(sale, known):
         update_time = max(sale.update_time, card.create_time)
         change_sale(connection, replace(sale, client_card_id=known.client_card_id, update_time=update_time))
 
 
-def add_card(connection: apsw.Connection, card: StoredCard) -> None:
+def add_card(connection: apsw.Connection, card: StoredCard, audit: AuditEntry) -> None:
     """See `service.store.Store`."""
     connection.execute(CARDS.insert, CARDS.row(card))
+    append_audit_entry(connection, audit)
 
 
 def find_card(connection: apsw.Connection, consumer_id: str, client_card_id: str) -> StoredCard | None:
@@ -69,9 +71,13 @@ def list_cards(connection: apsw.Connection, consumer_id: str, before: str | None
     return [CARDS.record(row) for row in connection.execute(_SELECT_OF_CONSUMER, bindings)]
 
 
-def replace_card(connection: apsw.Connection, card: StoredCard, expected: StoredCard) -> bool:
+def replace_card(connection: apsw.Connection, card: StoredCard, expected: StoredCard, audit: AuditEntry | None) -> bool:
     """See `service.store.Store`."""
-    return connection.execute(_REPLACE, (*CARDS.row(card), card.client_card_id, *CARDS.row(expected))).get is not None
+    bindings = (*CARDS.row(card), card.client_card_id, *CARDS.row(expected))
+    is_replaced = connection.execute(_REPLACE, bindings).get is not None
+    if is_replaced and audit is not None:
+        append_audit_entry(connection, audit)
+    return is_replaced
 
 
 def list_cards_sealed_otherwise(

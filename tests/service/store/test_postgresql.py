@@ -19,7 +19,7 @@ from service.store.postgresql import PostgresqlStore, database
 from service.store.postgresql.database import Connection, Database
 from service.store.postgresql.sales import NewSession, open_new_sessions
 from tests.postgresql import PostgresqlServer, postgresql_server
-from tests.service.store.test_store import LATER, NOW, new_report, new_sale, record_of
+from tests.service.store.test_store import LATER, NOW, new_entry, new_report, new_sale, record_of
 from tests.stores import open_postgresql, schema
 
 pytestmark = pytest.mark.anyio
@@ -299,11 +299,11 @@ async def test_what_is_on_one_server_only_is_neither_told_to_readers_nor_taken_f
 ) -> None:
     monkeypatch.setattr(database, "PATIENCE_SECONDS", 30)
     sale, token = new_sale(), StoredAccessToken(b"t" * 32, NOW, NOW + timedelta(days=1), consumer_id="anna")
-    await store.add_access_token(token)
+    await store.add_access_token(token, new_entry())
     async with away_from_its_standby(server):
         begun: list[asyncio.Task[Any]] = [
             asyncio.create_task(store.open_session(sale, None)),
-            asyncio.create_task(store.revoke_access_token(token.hash, NOW)),
+            asyncio.create_task(store.revoke_access_token(token.hash, NOW, new_entry())),
         ]
 
         async def are_visible() -> bool:
@@ -314,8 +314,8 @@ async def test_what_is_on_one_server_only_is_neither_told_to_readers_nor_taken_f
         await until(are_visible)
         begun += [
             asyncio.create_task(store.list_changes(0, 10)),
-            asyncio.create_task(store.revoke_access_token(token.hash, LATER)),
-            asyncio.create_task(store.revoke_consumer_tokens("anna", LATER)),
+            asyncio.create_task(store.revoke_access_token(token.hash, LATER, new_entry())),
+            asyncio.create_task(store.revoke_consumer_tokens("anna", LATER, new_entry())),
         ]
         await asyncio.sleep(0.5)
         assert not any(task.done() for task in begun)

@@ -12,14 +12,14 @@ import pytest
 
 from service.errors import SaleError
 from service.sale_states import SaleState
-from service.store import SaleFilter
-from service.store.postgresql import access_tokens, cards, changes, idempotency_records, reports, sales
+from service.store import SaleFilter, StoredAccessToken
+from service.store.postgresql import access_tokens, audit_log, cards, changes, idempotency_records, reports, sales
 from service.store.postgresql.database import Connection
 from service.store.postgresql.sales import NewCheck, NewSession
 from service.store.postgresql.schema import migrate
 from tests.bench.growth import fill_postgresql
 from tests.postgresql import PostgresqlServer, postgresql_server
-from tests.service.store.test_store import LATER, NOW, new_card, new_report, new_sale, record_of
+from tests.service.store.test_store import LATER, NOW, new_card, new_entry, new_report, new_sale, record_of
 
 pytestmark = pytest.mark.anyio
 COUNT = 30_000
@@ -36,11 +36,15 @@ FILL = (
     "INSERT INTO status_reports SELECT invoice_id, 'sale', 'approved', '1', NULL, false, '[]', now(), 1 FROM sales",
     "INSERT INTO unordered_changes (change_time, invoice_id, update_time, state, amount_differs)"
     " SELECT clock_timestamp(), invoice_id, now(), state, false FROM sales",
+    "INSERT INTO audit_entries SELECT uuid, now(), 'merchant', NULL, 'access_token.issued', 'x', '[]'"
+    f" FROM (SELECT gen_random_uuid() AS uuid FROM generate_series(1, {COUNT})) AS ids",
+    "INSERT INTO audit_chain SELECT row_number() OVER (), entry_id, 'x' FROM audit_entries",
+    "INSERT INTO unchained_audit_entries SELECT gen_random_uuid() FROM audit_entries",
     "UPDATE sales SET state = 'INITIATED', session_token = NULL, check_time = NULL"
     " WHERE invoice_id IN (SELECT invoice_id FROM sales LIMIT 3000)",
     "VACUUM ANALYZE",
 )
-ONE_ROW = {"change_order", "schema_migrations"}
+ONE_ROW = {"audit_chaining", "change_order", "schema_migrations"}
 """Tables that have one."""
 
 
@@ -61,7 +65,7 @@ async def connection(server: PostgresqlServer, anyio_backend: str) -> AsyncItera
     await connection.close()
 
 
-SALE, CARD = new_sale(), new_card()
+SALE, CARD, TOKEN = new_sale(), new_card(), StoredAccessToken(b"n" * 32, NOW, LATER)
 Work = Callable[[Connection], Awaitable[object]]
 WORK: dict[str, Work] = {
     "open sessions": lambda c: sales.open_new_sessions(c, [NewSession(SALE, record_of(SALE))]),
@@ -79,17 +83,21 @@ WORK: dict[str, Work] = {
     "purge sales": lambda c: sales.purge_sales(c, datetime.now(UTC), "", 100),
     "report": lambda c: reports.report_status(c, new_report(SALE), must_move=False),
     "reports": lambda c: reports.find_sale_and_reports(c, SALE.invoice_id),
-    "map card": lambda c: cards.map_card(c, SALE.invoice_id, CARD),
-    "add card": lambda c: cards.add_card(c, new_card(1, server_card_id="other")),
+    "map card": lambda c: cards.map_card(c, SALE.invoice_id, CARD, new_entry()),
+    "add card": lambda c: cards.add_card(c, new_card(1, server_card_id="other"), new_entry()),
     "find card": lambda c: cards.find_card(c, "anna", CARD.client_card_id),
     "list cards": lambda c: cards.list_cards(c, "anna", "f", 10),
-    "replace card": lambda c: cards.replace_card(c, CARD, CARD),
+    "replace card": lambda c: cards.replace_card(c, CARD, CARD, new_entry()),
     "cards sealed otherwise": lambda c: cards.list_cards_sealed_otherwise(c, "new", "", 100),
     "find record": lambda c: idempotency_records.find_record(c, b"h" * 32, "order-1", NOW),
     "purge records": lambda c: idempotency_records.purge_records(c, NOW, 100),
     "find tokens": lambda c: access_tokens.find_access_tokens(c, [b"h" * 32]),
-    "revoke token": lambda c: access_tokens.revoke_access_token(c, b"h" * 32, NOW),
-    "revoke tokens": lambda c: access_tokens.revoke_consumer_tokens(c, "anna", NOW),
+    "revoke token": lambda c: access_tokens.revoke_access_token(c, b"h" * 32, NOW, new_entry()),
+    "revoke tokens": lambda c: access_tokens.revoke_consumer_tokens(c, "anna", NOW, new_entry()),
+    "add token": lambda c: access_tokens.add_access_token(c, TOKEN, new_entry()),
+    "audit": lambda c: audit_log.append_audit_entry(c, new_entry()),
+    "chain": audit_log.chain_audit_entries,
+    "audit entries": lambda c: audit_log.list_audit_entries(c, 5, 100),
     "purge tokens": lambda c: access_tokens.purge_access_tokens(c, NOW, 100),
     "changes": lambda c: changes.find_changes(c, 5, 100),
     "has unordered": changes.has_unordered,

@@ -18,6 +18,7 @@ from service.store import PositionUnknown, SaleFilter
 from service.store.sqlite import (
     SqliteStore,
     access_tokens,
+    audit_log,
     cards,
     changes,
     idempotency_records,
@@ -28,6 +29,7 @@ from service.store.sqlite import file as sqlite_file
 from service.store.sqlite.file import SqliteTransactions, open_connection, open_writer, require_sound_version
 from tests.proof.disk import Call, new_disk
 from tests.proof.trading import lost, new_trades, trade
+from tests.service.store.test_store import new_entry
 
 pytestmark = pytest.mark.anyio
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -46,7 +48,7 @@ def test_a_new_file_is_for_its_owner_alone_and_commits_reach_the_disk(tmp_path: 
 def test_the_schema_is_made_once(tmp_path: Path) -> None:
     for _ in range(2):
         connection = open_writer(tmp_path / "sale.db")
-        assert connection.pragma("user_version") == 2
+        assert connection.pragma("user_version") == 3
         connection.close()
 
 
@@ -99,7 +101,9 @@ QUERIES: list[Callable[[apsw.Connection], object]] = [
     lambda connection: changes.purge_changes(connection, NOW, 100),
     lambda connection: access_tokens.purge_access_tokens(connection, NOW, 100),
     lambda connection: idempotency_records.purge_records(connection, NOW, 100),
-    lambda connection: access_tokens.revoke_consumer_tokens(connection, "1", NOW),
+    lambda connection: access_tokens.revoke_consumer_tokens(connection, "1", NOW, new_entry()),
+    lambda connection: audit_log.append_audit_entry(connection, new_entry()),
+    lambda connection: audit_log.list_audit_entries(connection, 5, 10),
     *(
         partial(sales.list_sales, filter=listed, beyond="x", limit=10, oldest_first=False)
         for listed in (

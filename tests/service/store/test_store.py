@@ -1,6 +1,7 @@
 """What every store promises; each engine runs all of it."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,11 +12,13 @@ from typing import Any
 
 import pytest
 
+from service.audit_trail import verify_chain
 from service.errors import ErrorReason, SaleError
-from service.identifiers import new_client_card_id, new_invoice_id, new_nonce
+from service.identifiers import new_audit_entry_id, new_client_card_id, new_invoice_id, new_nonce
 from service.sale_states import SaleState
 from service.store import (
     MAX_OTHER_REPORTS,
+    AuditEntry,
     IdempotencyRecord,
     IdentifierTaken,
     PositionUnknown,
@@ -108,6 +111,19 @@ def new_report(sale: Sale, status: str = "approved", type: str = "sale", **named
     return StatusReport(**values | named)
 
 
+def new_entry(**named: Any) -> AuditEntry:
+    values: dict[str, Any] = {
+        "entry_id": new_audit_entry_id(NOW, secrets.token_bytes),
+        "create_time": NOW,
+        "caller": "merchant",
+        "address": "192.0.2.17",
+        "action": "access_token.issued",
+        "subject": "Ж'\n",
+        "details": (("consumer_id", "anna"), ("b", "")),
+    }
+    return AuditEntry(**values | named)
+
+
 async def states_of(store: Store, sale: Sale) -> list[str]:
     """Return the states that the sale's changes have left it in."""
     changes = await store.list_changes(0, 1000)
@@ -152,7 +168,7 @@ async def test_what_was_stored_is_there_when_the_store_is_opened_again(open_stor
     first = await open_store()
     await first.open_session(sale, record_of(sale))
     bound = await first.bind_check(sale.invoice_id, "session-token-01", None, LATER)
-    await first.add_access_token(token)
+    await first.add_access_token(token, new_entry())
     await first.close()
 
     second = await open_store()
@@ -503,8 +519,8 @@ async def test_a_card_is_mapped_once_and_named_by_its_sale(store: Store) -> None
     await store.open_session(sale, None)
     card = replace(card, invoice_id=sale.invoice_id)
 
-    await store.map_card(sale.invoice_id, card)
-    await asyncio.gather(*(store.map_card(sale.invoice_id, new_card(number)) for number in range(1, 20)))
+    await store.map_card(sale.invoice_id, card, new_entry())
+    await asyncio.gather(*(store.map_card(sale.invoice_id, new_card(number), new_entry()) for number in range(1, 20)))
 
     assert list(await store.list_cards("anna", None, 10)) == [card]
     found = await store.find_sale(sale.invoice_id)
@@ -519,7 +535,7 @@ async def test_the_same_reference_of_another_consumer_or_endpoint_is_another_car
         sale = new_sale(number, consumer_id=consumer_id, endpoint_id=endpoint_id)
         await store.open_session(sale, None)
         card = new_card(number, consumer_id=consumer_id, endpoint_id=endpoint_id, invoice_id=sale.invoice_id)
-        await store.map_card(sale.invoice_id, card)
+        await store.map_card(sale.invoice_id, card, new_entry())
         assert await store.find_card(consumer_id, card.client_card_id) == card
 
     assert len(await store.list_cards("anna", None, 10)) == 2
@@ -534,7 +550,7 @@ async def test_a_renewed_card_is_a_new_one_and_the_old_one_stays(store: Store) -
     renewed = new_card(2, server_card_id="78", invoice_id=sale.invoice_id, client_card_id=later_id)
 
     for card in (old, renewed, old, renewed):
-        await store.map_card(sale.invoice_id, card)
+        await store.map_card(sale.invoice_id, card, new_entry())
 
     assert await store.find_card("anna", old.client_card_id) == old
     assert await store.find_card("anna", renewed.client_card_id) == renewed
@@ -546,13 +562,13 @@ async def test_a_renewed_card_is_a_new_one_and_the_old_one_stays(store: Store) -
 async def test_the_sales_card_is_the_later_one_whatever_was_there_first(store: Store) -> None:
     old = new_card(1)
     renewed = new_card(2, server_card_id="78", client_card_id=new_client_card_id(LATER, Random(2).randbytes))
-    await store.add_card(old)
+    await store.add_card(old, new_entry())
     for number in range(2):
         sale = new_sale(number)
         await store.open_session(sale, None)
         checked = await store.bind_check(sale.invoice_id, f"{number}" * 16, old.client_card_id, NOW)
         assert checked.check_card_id == checked.client_card_id == old.client_card_id
-        await store.map_card(sale.invoice_id, replace(renewed, invoice_id=sale.invoice_id))
+        await store.map_card(sale.invoice_id, replace(renewed, invoice_id=sale.invoice_id), new_entry())
 
         found = await store.find_sale(sale.invoice_id)
         assert found is not None
@@ -565,22 +581,22 @@ async def test_a_deleted_card_is_not_found_and_no_notification_of_a_sale_before_
         await store.open_session(each, None)
         await store.bind_check(each.invoice_id, each.invoice_id, None, check_time)
     card = new_card(1, invoice_id=sale.invoice_id)
-    await store.map_card(sale.invoice_id, card)
-    assert await store.replace_card(replace(card, delete_time=LATER, bin=None), card)
+    await store.map_card(sale.invoice_id, card, new_entry())
+    assert await store.replace_card(replace(card, delete_time=LATER, bin=None), card, None)
 
     for each in (sale, other):
-        await store.map_card(each.invoice_id, new_card(2, invoice_id=each.invoice_id))
+        await store.map_card(each.invoice_id, new_card(2, invoice_id=each.invoice_id), new_entry())
     assert await store.find_card("anna", card.client_card_id) is None
     assert list(await store.list_cards("anna", None, 10)) == []
     # With a sale that was made after it the consumer has saved it again.
     again = new_card(3, invoice_id=later.invoice_id)
-    await store.map_card(later.invoice_id, again)
+    await store.map_card(later.invoice_id, again, new_entry())
     assert list(await store.list_cards("anna", None, 10)) == [again]
 
 
 async def test_a_card_is_found_with_its_consumer_only(store: Store) -> None:
     card = new_card(endpoint_id=None, server_card_id=None, vault_key_id="1", sealed=b"\0sealed")
-    await store.add_card(card)
+    await store.add_card(card, new_entry())
 
     assert await store.find_card("anna", card.client_card_id) == card
     assert await store.find_card("bob", card.client_card_id) is None
@@ -590,10 +606,10 @@ async def test_a_card_is_found_with_its_consumer_only(store: Store) -> None:
 
 async def test_a_card_that_has_changed_meanwhile_is_not_replaced(store: Store) -> None:
     card = new_card()
-    await store.add_card(card)
+    await store.add_card(card, new_entry())
 
     results = await asyncio.gather(
-        *(store.replace_card(replace(card, email=f"{number}@example.com"), card) for number in range(10))
+        *(store.replace_card(replace(card, email=f"{number}@example.com"), card, None) for number in range(10))
     )
 
     assert results.count(True) == 1
@@ -604,7 +620,7 @@ async def test_a_card_that_has_changed_meanwhile_is_not_replaced(store: Store) -
 async def test_cards_are_listed_in_pages_the_latest_first(store: Store) -> None:
     cards = [new_card(number, server_card_id=str(number)) for number in range(7)]
     for card in cards:
-        await store.add_card(card)
+        await store.add_card(card, new_entry())
 
     listed: list[StoredCard] = []
     while page := await store.list_cards("anna", listed[-1].client_card_id if listed else None, 3):
@@ -617,7 +633,7 @@ async def test_cards_under_another_key_are_listed(store: Store) -> None:
     vaulted = {"endpoint_id": None, "server_card_id": None, "sealed": b"s"}
     old = [new_card(number, vault_key_id="old", **vaulted) for number in range(5)]
     for card in (*old, new_card(8), new_card(9, vault_key_id="new", **vaulted)):
-        await store.add_card(card)
+        await store.add_card(card, new_entry())
 
     listed: list[StoredCard] = []
     while page := await store.list_cards_sealed_otherwise("new", listed[-1].client_card_id if listed else "", 2):
@@ -659,10 +675,10 @@ async def test_a_key_counts_for_its_access_token_only(store: Store) -> None:
 
 async def test_a_token_is_revoked_once_and_an_unknown_one_is_no_error(store: Store) -> None:
     token = StoredAccessToken(b"t" * 32, NOW, NOW + timedelta(minutes=30))
-    await store.add_access_token(token)
-    await store.revoke_access_token(token.hash, NOW)
-    await store.revoke_access_token(token.hash, NOW + timedelta(seconds=1))
-    await store.revoke_access_token(b"u" * 32, NOW)
+    await store.add_access_token(token, new_entry())
+    await store.revoke_access_token(token.hash, NOW, new_entry())
+    await store.revoke_access_token(token.hash, NOW + timedelta(seconds=1), new_entry())
+    await store.revoke_access_token(b"u" * 32, NOW, new_entry())
 
     assert await store.find_access_token(token.hash) == replace(token, revoke_time=NOW)
     assert await store.find_access_token(b"u" * 32) is None
@@ -674,9 +690,9 @@ async def test_the_tokens_of_a_consumer_are_revoked_together(store: Store) -> No
 
     tokens = [token(b"a", "anna"), token(b"b", "anna"), token(b"c", "bob"), token(b"d", None), token(b"e", "anna", 1)]
     for each in tokens:
-        await store.add_access_token(each)
+        await store.add_access_token(each, new_entry())
 
-    assert await store.revoke_consumer_tokens("anna", NOW + timedelta(minutes=1)) == 2
+    assert await store.revoke_consumer_tokens("anna", NOW + timedelta(minutes=1), new_entry()) == 2
     revoked = [(await store.find_access_token(each.hash) or each).revoke_time is not None for each in tokens]
     assert revoked == [True, True, False, False, False]
 
@@ -702,7 +718,7 @@ async def state_of(store: Store, sale: Sale) -> str:
 async def test_expired_tokens_and_records_are_purged_in_batches(store: Store) -> None:
     for number in range(5):
         hash = bytes([number]) * 32
-        await store.add_access_token(StoredAccessToken(hash, NOW, NOW + timedelta(minutes=number)))
+        await store.add_access_token(StoredAccessToken(hash, NOW, NOW + timedelta(minutes=number)), new_entry())
         sale = new_sale(number, access_token_hash=hash)
         await store.open_session(sale, replace(record_of(sale), expire_time=NOW + timedelta(minutes=number)))
     now = NOW + timedelta(minutes=3)
@@ -731,7 +747,7 @@ async def test_final_sales_are_purged_with_all_that_is_theirs_but_their_cards(st
                 new_report(sale, receive_time=NOW + timedelta(days=sale is later)), must_move=False
             )
     card = new_card(invoice_id=final[0].invoice_id)
-    await store.map_card(final[0].invoice_id, card)
+    await store.map_card(final[0].invoice_id, card, new_entry())
     cut = NOW + timedelta(minutes=1)
 
     counts, end = [], ""
@@ -754,7 +770,7 @@ async def test_final_sales_are_purged_with_all_that_is_theirs_but_their_cards(st
     for change in (
         store.bind_check(final[0].invoice_id, "a" * 16, None, NOW),
         store.report_status(new_report(final[0]), must_move=False),
-        store.map_card(final[0].invoice_id, new_card(1)),
+        store.map_card(final[0].invoice_id, new_card(1), new_entry()),
         store.count_random_sum_answer(final[0].invoice_id, failed=True),
     ):
         with pytest.raises(SaleError) as refusal:
@@ -815,6 +831,72 @@ async def test_no_position_is_given_a_second_time(store: Store) -> None:
     await store.open_session(new_sale(2), None)
     (new,) = await store.list_changes(last, 10)
     assert new.position > last
+
+
+async def audit_entries(store: Store, count: int) -> list[AuditEntry | None]:
+    """Return the entries of the chain once there are so many; it is sound."""
+    async with asyncio.timeout(20):
+        while len(chained := await store.list_audit_entries(0, 1000)) < count:  # noqa: ASYNC110  # of another process
+            await asyncio.sleep(0.01)
+    sound = await verify_chain(store)
+    assert (sound.count, sound.waiting) == (count, 0)
+    assert [link.position for link, _ in chained] == list(range(1, count + 1))
+    return [entry for _, entry in chained]
+
+
+async def test_an_audit_entry_is_read_back_as_it_was_kept_and_chained(store: Store) -> None:
+    entries = [new_entry(), new_entry(address=None, details=())]
+    for entry in entries:
+        await store.append_audit_entry(entry)
+        await asyncio.sleep(0.002)  # ids of one millisecond are in any order
+
+    found = await audit_entries(store, 2)
+
+    assert sorted(map(str, found)) == sorted(map(str, entries))
+    assert [chained.link.position for chained in await store.list_audit_entries(1, 1)] == [2]
+
+
+async def test_an_audit_entry_is_kept_with_what_it_tells_of_and_only_if_that_changes_something(store: Store) -> None:
+    sale, card, token = new_sale(), new_card(), StoredAccessToken(b"t" * 32, NOW, LATER, consumer_id="anna")
+    await store.open_session(sale, None)
+    kept = [new_entry(action=str(number)) for number in range(7)]
+    spare = new_entry(action="spare")
+    await store.add_access_token(token, kept[0])
+    await store.add_access_token(replace(token, hash=b"u" * 32), kept[1])
+    for entry in (kept[2], spare):
+        await store.revoke_access_token(token.hash, NOW, entry)
+    await store.revoke_access_token(b"unknown" * 4, NOW, spare)
+    for entry in (kept[3], spare):
+        await store.revoke_consumer_tokens("anna", NOW, entry)
+    for entry in (kept[4], spare):
+        await store.map_card(sale.invoice_id, card, entry)
+    other = replace(new_card(1), server_card_id="other")
+    await store.add_card(other, kept[5])
+    for entry in (kept[6], spare):
+        await store.replace_card(replace(other, delete_time=LATER), replace(other, delete_time=None), entry)
+
+    found = await audit_entries(store, 7)
+
+    assert sorted(str(entry and entry.action) for entry in found) == [str(number) for number in range(7)]
+
+
+async def test_entries_of_many_writers_are_in_one_chain(open_store: OpenStore) -> None:
+    stores = [await open_store() for _ in range(3)]
+    await asyncio.gather(*(store.append_audit_entry(new_entry()) for store in stores for _ in range(40)))
+
+    assert len(set(map(str, await audit_entries(stores[0], 120)))) == 120
+    for store in stores:
+        await store.close()
+
+
+async def test_what_was_not_chained_yet_is_when_the_store_is_closed(open_store: OpenStore) -> None:
+    first = await open_store()
+    await first.append_audit_entry(new_entry())
+    await first.close()
+
+    second = await open_store()
+    assert (await verify_chain(second)).count == 1
+    await second.close()
 
 
 async def test_a_store_that_can_be_written_answers_a_ping(store: Store) -> None:
