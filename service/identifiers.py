@@ -6,6 +6,7 @@ id ends with one (no digit of it can join the amount).
 """
 
 import hashlib
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NewType
@@ -24,6 +25,8 @@ Randomness = Callable[[int], bytes]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _HEX_LETTERS = "abcdef"
+_INVOICE_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{11}[a-f]")
+_NONCE = re.compile(r"[a-f][0-9a-f]{63}")
 
 
 def utc_now() -> datetime:
@@ -90,6 +93,11 @@ def new_nonce(randomness: Randomness) -> Nonce:
     """Make a nonce: 64 hexadecimal digits (254 random bits), the first one a letter."""
     digits = randomness(33).hex()
     return Nonce(_letter(int(digits[:2], 16)) + digits[3:])
+
+
+def are_of_ours(invoice_id: str, nonce: str) -> bool:
+    """Tell whether an invoice id and a nonce have the forms made here, which can lend and take no character."""
+    return _INVOICE_ID.fullmatch(invoice_id) is not None and _NONCE.fullmatch(nonce) is not None
 
 
 def new_access_token(randomness: Randomness) -> AccessToken:

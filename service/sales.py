@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 
 from service.access_tokens import AccessTokens, Authentication
 from service.cards import Cards, SourceOfFunds
+from service.currencies import CURRENCIES
 from service.endpoints import Endpoint, Endpoints
 from service.errors import ErrorReason, SaleError
 from service.idempotency import RETENTION, RunningKeys, hash_request
-from service.identifiers import Clock, Randomness, new_invoice_id, new_nonce
+from service.identifiers import Clock, Randomness, are_of_ours, new_invoice_id, new_nonce
 from service.named_sale import bind_to_log, find_named_sale, is_of
 from service.random_sums import draw_random_sum
 from service.sale_states import FINAL, SaleState
@@ -257,7 +258,10 @@ def _matches(sale: Sale, request: CheckSale) -> bool:
 
 def _is_authentic(sale: Sale, endpoint: Endpoint, access_token: str) -> bool:
     # The stored values match what was sent; now the stored signature has to be one that we made over them. It is not
-    # when a row was tampered with (the amount is in no request of the gateway), or its key was withdrawn.
+    # when a row was tampered with (the amount is in no request of the gateway), or its key was withdrawn. Nor where
+    # characters were moved in the row: "...b" and 1142 sign like "...b1" and 142, so the parts must have their forms.
+    if not (are_of_ours(sale.invoice_id, sale.nonce) and sale.currency in CURRENCIES):
+        return False
     signatures = [
         session_signature(
             key,

@@ -121,6 +121,28 @@ async def test_a_row_that_was_tampered_with_is_not_confirmed(
     assert await refusal(sales, check_of(request_, sale)) == "SESSION_MISMATCH"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "invoice_id = invoice_id || '1', amount_centis = 142",
+        "amount_centis = 11, currency = '42' || currency",
+        "invoice_id = substr(nonce, 64) || invoice_id, nonce = substr(nonce, 1, 63)",
+    ],
+)
+async def test_a_row_whose_signature_fits_because_characters_were_moved_is_not_confirmed(
+    sales: Sales, request_: InitiateSale, store: SqliteStore, tmp_path: Path, change: str
+) -> None:
+    request = replace(request_, amount_centis=1142)
+    await sales.initiate(request)
+    other = apsw.Connection(str(tmp_path / "sale.db"))
+    ((invoice_id,),) = other.execute(f"UPDATE sales SET {change} RETURNING invoice_id").fetchall()
+    other.close()
+    sale = await store.find_sale(invoice_id)
+
+    assert sale is not None
+    assert await refusal(sales, check_of(request, sale)) == "SESSION_MISMATCH"
+
+
 async def test_the_first_key_signs_and_every_key_verifies(
     sales: Sales, request_: InitiateSale, endpoints: Endpoints, endpoint: Endpoint
 ) -> None:
