@@ -1,5 +1,6 @@
 """What happens around every rpc: its line in the log, its errors, its bounds."""
 
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +32,8 @@ INVALID_FIELDS_METADATA = "invalid-fields-bin"
 
 REQUEST_ID_METADATA = "x-request-id"
 _MAX_REQUEST_ID = 128
+_REQUEST_ID_CHARACTERS = re.compile(r"[A-Za-z0-9._:/+=@-]+")
+_UNKNOWN = "unknown"
 
 # What the domain binds to the log context and callers may know; told in the trailing metadata for their logs.
 _TOLD = tuple((name, name.replace("_", "-")) for name in ("invoice_id", "endpoint_id", "provider"))
@@ -147,9 +150,9 @@ class _OtherRpcs(grpc.GenericRpcHandler):
         self._intercepted = intercepted
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler:
-        # Nothing of it is kept: the name is the caller's choice.
+        # Nothing of it is kept, and its name not logged: they are the caller's choice.
         handler: Handler = grpc.unary_unary_rpc_method_handler(_no_such_rpc, request_deserializer=lambda data: Empty())
-        return self._intercepted(handler_call_details.method, handler)
+        return self._intercepted(_UNKNOWN, handler)
 
 
 class RequestLog(CallInterceptor):
@@ -266,7 +269,7 @@ def _incident(error: Exception) -> SaleError:
 
 def _request_id(context: Context) -> str:
     for value in metadata_values(context, REQUEST_ID_METADATA):
-        if isinstance(value, str) and value:
+        if isinstance(value, str) and _REQUEST_ID_CHARACTERS.fullmatch(value):
             return value[:_MAX_REQUEST_ID]
     return token_hex(16)
 

@@ -204,4 +204,5 @@ def _packed(pair: tuple[str, str | bytes]) -> Metadata:
 
 
 def _unpacked(item: Metadata) -> tuple[str, str | bytes]:
-    return item.key, item.value if item.key.endswith("-bin") else item.value.decode()
+    # What is no UTF-8 is the caller's fault, and refused by whoever reads it.
+    return item.key, item.value if item.key.endswith("-bin") else item.value.decode(errors="backslashreplace")

@@ -112,7 +112,9 @@ async def test_a_call_is_a_line_without_a_secret(check: pb.CheckSaleRequest, ser
     assert not [secret for secret in secrets if secret in repr(lines)]
 
 
-@pytest.mark.parametrize(("sent", "logged"), [("an id", "an id"), ("i" * 200, "i" * 128), ("", "[0-9a-f]{32}")])
+@pytest.mark.parametrize(
+    ("sent", "logged"), [("an-id", "an-id"), ("an id", "[0-9a-f]{32}"), ("i" * 200, "i" * 128), ("", "[0-9a-f]{32}")]
+)
 async def test_a_request_id_is_taken_or_made(served: Served, sent: str, logged: str) -> None:
     await refused(served.stub.CheckSale(pb.CheckSaleRequest(), timeout=5, metadata=(("x-request-id", sent),)))
     assert [bool(re.fullmatch(logged, line["request_id"])) for line in await served.log()] == [True]
