@@ -5,6 +5,7 @@ from typing import Any
 
 import grpc
 import orjson
+import structlog
 from connectingparty.sale.v1 import error_reason_pb2
 from connectingparty.sale.v1.error_reason_pb2 import ErrorCause, ErrorKind, ErrorReason, error_kind
 from google.protobuf.message import Message
@@ -31,6 +32,11 @@ _REASON_OF_CODE = {
     Code.DEADLINE_EXCEEDED: ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED,
 }
 _CAUSE_PREFIX = "ERROR_CAUSE_"
+_NOT_IDENTIFIED = ErrorReason.Name(ErrorReason.ERROR_REASON_CALLER_NOT_IDENTIFIED)
+_REQUIRED_ROLE = "required_role"
+"""In the metadata of an error that a role of the gateway's is missing."""
+
+_log = structlog.stdlib.get_logger(__name__)
 
 
 class GatewayError(Exception):
@@ -82,12 +88,17 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> GatewayError:
         error: as the stub raised it.
 
     Returns:
-        The error that the service gave a reason for; for one that gRPC itself made, what comes nearest.
+        The error that the service gave a reason for; for one that gRPC itself made, what comes nearest. That
+        the service refuses the gateway is no fault of the client's: it is told that the server can't answer, and the
+        log why.
     """
     status = rpc_status.from_call(error)  # type: ignore[arg-type]  # the stubs know the sync class only
     info, retry = ErrorInfo(), RetryInfo()
     for detail in status.details if status is not None else ():
         _ = detail.Unpack(info) or detail.Unpack(retry)
+    if info.reason == _NOT_IDENTIFIED or _REQUIRED_ROLE in info.metadata:
+        _log.error("the service refuses the gateway", reason=info.reason, details=error.details())
+        return GatewayError(ErrorReason.ERROR_REASON_SERVER_UNAVAILABLE, retry_after_seconds=RETRY_AFTER_SECONDS)
     if info.domain == error_reason_pb2.DESCRIPTOR.package and info.reason in ErrorReason.DESCRIPTOR.values_by_name:
         return GatewayError(
             ErrorReason.Value(info.reason),

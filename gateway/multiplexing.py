@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
 import grpc
+import structlog
 from connectingparty.multiplex.v1.multiplex_service_pb2 import (
     Answer,
     Call,
@@ -25,6 +26,11 @@ _LATE_SECONDS = 0.2
 _SWEEP_SECONDS = 0.1
 """How often such calls are looked for."""
 
+_LOG_SECONDS = 1.0
+"""How often the log tells why streams break: every request may try another one."""
+
+_log = structlog.stdlib.get_logger(__name__)
+
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -41,6 +47,7 @@ class MultiplexedChannel(grpc.aio.Channel):
         self.metadata = metadata
         self._open_stream: Any = MultiplexServiceStub(channel).Multiplex
         self._stream: _Stream | None = None
+        self._next_line = 0.0
         self._reading: set[asyncio.Task[None]] = set()
         """Of every stream that has not ended."""
 
@@ -96,16 +103,22 @@ class MultiplexedChannel(grpc.aio.Channel):
         if self._stream is not None and self._stream.is_unknown:
             return None
         if self._stream is None or not self._stream.takes_calls:
-            self._stream = _Stream(self._open_stream(metadata=self.metadata))
+            self._stream = _Stream(self._open_stream(metadata=self.metadata), self._tell_broken)
             self._reading.add(self._stream.reading)
             self._stream.reading.add_done_callback(self._reading.discard)
         return self._stream
+
+    def _tell_broken(self, error: grpc.aio.AioRpcError) -> None:
+        if (now := time.monotonic()) >= self._next_line:
+            self._next_line = now + _LOG_SECONDS
+            _log.warning("stream to the service broken", status=error.code().name, details=error.details())
 
 
 class _Stream:
     """A stream, and the calls that wait for their answers on it."""
 
-    def __init__(self, call: Any) -> None:
+    def __init__(self, call: Any, tell_broken: Callable[[grpc.aio.AioRpcError], None]) -> None:
+        self._tell_broken = tell_broken
         self.takes_calls = True
         self.is_unknown = False
         """Whether the service has no such rpc: it is of a version before."""
@@ -200,6 +213,8 @@ class _Stream:
         except grpc.aio.AioRpcError as error:
             details = f"The stream to the service is broken: {error.details()}"
             self.is_unknown = error.code() is grpc.StatusCode.UNIMPLEMENTED
+            if not self.is_unknown and error.code() is not grpc.StatusCode.CANCELLED:  # as this end does
+                self._tell_broken(error)
         finally:
             self.takes_calls = False
             waiting, self._waiting = self._waiting, {}

@@ -1,6 +1,7 @@
 """The one exception with which the domain refuses a request."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from connectingparty.sale.v1.error_reason_pb2 import ErrorKind, ErrorReason, error_kind
@@ -9,6 +10,9 @@ __all__ = ["ErrorReason", "FieldViolation", "SaleError", "StoreFailed", "StoreUn
 
 _MAX_VIOLATIONS = 32
 """A gRPC client takes 8 KiB of trailing metadata; more than this are items of one list."""
+
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class FieldViolation(NamedTuple):
@@ -28,6 +32,7 @@ class SaleError(Exception):
         message: what the caller may read; the kind's own message if left out. Never holds a secret.
         violations: every faulty field, for `ERROR_REASON_INVALID_FIELD`.
         retry_after_seconds: when it is worth trying again, if it is.
+        metadata: more about it for programs: the `metadata` of ErrorInfo.
     """
 
     def __init__(
@@ -37,9 +42,11 @@ class SaleError(Exception):
         *,
         violations: Sequence[FieldViolation] = (),
         retry_after_seconds: int | None = None,
+        metadata: Mapping[str, str] = _NOTHING,
     ) -> None:
         super().__init__(message or kind_of(reason).message)
         self.reason = reason
+        self.metadata = metadata
         self.violations = violations
         self.retry_after_seconds = retry_after_seconds
 

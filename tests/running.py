@@ -61,9 +61,12 @@ class Program(Server):
         arguments: of the program, its name first.
         log: file that takes its standard error.
         stdout: where its standard output goes, if it is wanted.
+        key: with which a gateway shows the service who it is; None if its settings have one.
     """
 
-    def __init__(self, arguments: Sequence[str], log: Path, stdout: IO[str] | None = None) -> None:
+    def __init__(
+        self, arguments: Sequence[str], log: Path, stdout: IO[str] | None = None, key: str | None = CALLER_KEY
+    ) -> None:
         self._log = log
         self._log_from = log.stat().st_size if log.exists() else 0
         with log.open("ab") as stderr:
@@ -71,7 +74,7 @@ class Program(Server):
                 [str(PROGRAMS / arguments[0]), *arguments[1:]],
                 stdout=subprocess.DEVNULL if stdout is None else stdout,
                 stderr=stderr,
-                env={"SALE_SERVICE__KEY": CALLER_KEY, **os.environ},
+                env={**({} if key is None else {"SALE_SERVICE__KEY": key}), **os.environ},
                 start_new_session=True,  # a kill of its group ends its workers too
             )
         serving = self.wait_for_event("serving", START_SECONDS)
@@ -145,9 +148,11 @@ def open_channel(target: str, *options: tuple[str, Any]) -> grpc.Channel:
 
 
 @contextmanager
-def running(arguments: Sequence[str], log: Path, stdout: IO[str] | None = None) -> Iterator[Program]:
+def running(
+    arguments: Sequence[str], log: Path, stdout: IO[str] | None = None, key: str | None = CALLER_KEY
+) -> Iterator[Program]:
     """Run a program for as long as the block does."""
-    program = Program(arguments, log, stdout)
+    program = Program(arguments, log, stdout, key)
     try:
         yield program
     finally:

@@ -26,12 +26,13 @@ class GrpcTls:
     def __init__(self, settings: GrpcSettings) -> None:
         self._settings = settings
         self._configuration = self._read()
+        self._is_new = False
 
     def credentials(self) -> grpc.ServerCredentials:
         """Return with what the port is served."""
         return grpc.dynamic_ssl_server_credentials(
             self._configuration,
-            lambda: self._configuration,  # asked at every handshake
+            self._newer,  # type: ignore[arg-type]  # the stubs leave None out
             require_client_authentication=self._settings.client_ca is not None,
         )
 
@@ -42,6 +43,14 @@ class GrpcTls:
             ConfigurationError: one can't be used; then they get what was read before.
         """
         self._configuration = self._read()
+        self._is_new = True
+
+    def _newer(self) -> _Configuration | None:
+        # Asked at every handshake; with a configuration gRPC prepares everything anew.
+        if not self._is_new:
+            return None
+        self._is_new = False
+        return self._configuration
 
     def _read(self) -> _Configuration:
         settings = self._settings

@@ -1,6 +1,7 @@
 """Who may call an rpc: the role that the proto asks for, of a caller who is known."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -20,6 +21,12 @@ CLIENT_ADDRESS = "client-address"
 CLIENT_CERTIFICATE = "client-certificate"
 """Metadata: a subject alternative name of its client certificate; there may be several. Believed of the same."""
 
+REQUIRED_ROLE = "required_role"
+"""Metadata of the error of a caller that lacks the role of an rpc: which one that is. Nothing else has it, so that a
+gateway can tell what it may not do from what the sender of a request may not."""
+
+_LOOK_SECONDS = 0.5
+"""How late a stream can end whose caller is one no longer."""
 _BEARER = "bearer"
 _ALTERNATIVE_NAME = "x509_subject_alternative_name"
 _OURS = "connectingparty."
@@ -103,22 +110,50 @@ class Authorization:
         caller = self._identify(peer.credentials)
         if caller is None:
             begin_from(Origin("", peer.address))
-            raise SaleError(ErrorReason.ERROR_REASON_CALLER_NOT_IDENTIFIED)
-        begin_from(_origin_of(caller, peer, context))
-        tell(caller=caller.name)
-        if not caller.has(role):
-            raise SaleError(
-                ErrorReason.ERROR_REASON_CALLER_NOT_PERMITTED,
-                f"The caller {caller.name} has not the role {Role.Name(role)}.",
-            )
+        else:
+            begin_from(_origin_of(caller, peer, context))
+            tell(caller=caller.name)
+        _require(caller, role)
+
+    async def while_admitted(self, context: Context, role: Role.ValueType, running: Awaitable[Any]) -> Any:
+        """Run a call that has been admitted, which may take long, for as long as its caller is one.
+
+        Args:
+            context: of the call.
+            role: that its rpc asks for.
+            running: the call.
+
+        Raises:
+            SaleError: as of `admit`.
+        """
+        credentials, loop = self._look(context).credentials, asyncio.get_running_loop()
+
+        async def look(end: asyncio.Timeout) -> None:
+            while (caller := self._identify(credentials)) and caller.has(role):  # noqa: ASYNC110  # nobody tells it
+                await asyncio.sleep(_LOOK_SECONDS)
+            end.reschedule(loop.time())
+
+        try:
+            async with asyncio.timeout(None) as end:
+                looking = asyncio.create_task(look(end))
+                try:
+                    return await running
+                finally:
+                    looking.cancel()
+        except TimeoutError:
+            if end.expired():
+                _require(self._identify(credentials), role)
+            raise
 
 
 class _RequiredRole(CallInterceptor):
     def __init__(self, authorization: Authorization, role: Role.ValueType) -> None:
         self._authorization = authorization
         self._role = role
+        self._is_long = False
 
     def intercept(self, method: str, handler: Handler) -> Handler:
+        self._is_long = handler.response_streaming
         if not handler.request_streaming:
             return super().intercept(method, handler)
         proceed: Any = handler.stream_stream
@@ -141,7 +176,19 @@ class _RequiredRole(CallInterceptor):
     async def around(self, method: str, request: Any, context: Context, proceed: Behaviour) -> Any:
         """See `CallInterceptor`."""
         self._authorization.admit(context, self._role)
-        return await proceed(request, context)
+        running = proceed(request, context)
+        return await (self._authorization.while_admitted(context, self._role, running) if self._is_long else running)
+
+
+def _require(caller: Caller | None, role: Role.ValueType) -> None:
+    if caller is None:
+        raise SaleError(ErrorReason.ERROR_REASON_CALLER_NOT_IDENTIFIED)
+    if not caller.has(role):
+        raise SaleError(
+            ErrorReason.ERROR_REASON_CALLER_NOT_PERMITTED,
+            f"The caller {caller.name} has not the role {Role.Name(role)}.",
+            metadata={REQUIRED_ROLE: Role.Name(role)},
+        )
 
 
 def _required_role(method: str) -> Role.ValueType:

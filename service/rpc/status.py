@@ -29,7 +29,7 @@ def status_of(error: SaleError, metadata: Mapping[str, str]) -> grpc.Status:
         Its code, message and trailing metadata.
     """
     details: list[Message] = [
-        ErrorInfo(reason=ErrorReason.Name(error.reason), domain=DOMAIN, metadata=metadata),
+        ErrorInfo(reason=ErrorReason.Name(error.reason), domain=DOMAIN, metadata={**error.metadata, **metadata}),
     ]
     if error.violations:
         details.append(
