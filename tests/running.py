@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -62,10 +62,16 @@ class Program(Server):
         log: file that takes its standard error.
         stdout: where its standard output goes, if it is wanted.
         key: with which a gateway shows the service who it is; None if its settings have one.
+        environment: variables that it gets beside those of this process.
     """
 
     def __init__(
-        self, arguments: Sequence[str], log: Path, stdout: IO[str] | None = None, key: str | None = CALLER_KEY
+        self,
+        arguments: Sequence[str],
+        log: Path,
+        stdout: IO[str] | None = None,
+        key: str | None = CALLER_KEY,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._log = log
         self._log_from = log.stat().st_size if log.exists() else 0
@@ -74,7 +80,7 @@ class Program(Server):
                 [str(PROGRAMS / arguments[0]), *arguments[1:]],
                 stdout=subprocess.DEVNULL if stdout is None else stdout,
                 stderr=stderr,
-                env={**({} if key is None else {"SALE_SERVICE__KEY": key}), **os.environ},
+                env={**({} if key is None else {"SALE_SERVICE__KEY": key}), **os.environ, **(environment or {})},
                 start_new_session=True,  # a kill of its group ends its workers too
             )
         serving = self.wait_for_event("serving", START_SECONDS)
@@ -149,10 +155,14 @@ def open_channel(target: str, *options: tuple[str, Any]) -> grpc.Channel:
 
 @contextmanager
 def running(
-    arguments: Sequence[str], log: Path, stdout: IO[str] | None = None, key: str | None = CALLER_KEY
+    arguments: Sequence[str],
+    log: Path,
+    stdout: IO[str] | None = None,
+    key: str | None = CALLER_KEY,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Program]:
     """Run a program for as long as the block does."""
-    program = Program(arguments, log, stdout, key)
+    program = Program(arguments, log, stdout, key, environment)
     try:
         yield program
     finally:
