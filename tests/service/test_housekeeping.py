@@ -90,3 +90,23 @@ async def test_a_retention_that_reaches_before_1970_keeps_everything(store: Sqli
     counts = await Housekeeping(store, clock=clock, retention=36500 * DAY).run()
 
     assert (counts["purged_changes"], counts["purged_sales"]) == (0, 0)
+
+
+async def test_changes_of_a_clock_that_was_ahead_hold_up_the_purge_of_changes_and_are_not_lost(
+    store: SqliteStore, clock: Clock
+) -> None:
+    keeping = Housekeeping(store, clock=clock, retention=DAY)
+    ahead, final, fresh = new_sale(0, NOW + 400 * DAY), new_sale(1, NOW), new_sale(2, NOW + 2 * DAY)
+    await store.open_session(ahead, None)
+    await store.open_session(final, None)  # the clock was put right
+    await store.report_status(new_report(final), must_move=False)
+    clock.now = NOW + 2 * DAY
+    await store.open_session(fresh, None)
+
+    counts = await keeping.run()
+    assert (counts["purged_changes"], counts["purged_sales"], counts["expired_sessions"]) == (0, 1, 0)
+    told = await store.list_changes(0, 10, skip_purged=True)
+    assert [change.sale.invoice_id for change in told] == [ahead.invoice_id, fresh.invoice_id]
+    assert await store.list_changes(told[0].position + 2, 10) == told[1:]  # who has come to the sale that is purged
+    clock.now = NOW + 401 * DAY + timedelta(hours=1)
+    assert (await keeping.run())["purged_changes"] == 4
