@@ -7,7 +7,7 @@ ENV := .venv/bin
 ENV_READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench bench-growth bench-micro bench-profile bench-soak needs-faketime needs-wrk generate check lint lock clean
+.PHONY: help serve test bench bench-growth bench-micro bench-profile bench-soak mutants needs-faketime needs-wrk generate check lint lock clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,6 +32,10 @@ bench-profile: $(ENV_READY) needs-wrk ## draw flame graphs of a server under loa
 
 bench-soak: $(ENV_READY) needs-wrk ## measure the memory over a million requests, and a start; ARGS="--requests 20000 --seconds 1" for a short look
 	@$(ENV)/python -m tests.bench.soak $(ARGS)
+
+mutants: $(ENV_READY) ## change the code in a thousand places, and see that a test fails for each; ARGS="'service.signing*'" for one module
+	@$(ENV)/mutmut run $(ARGS)
+	@$(ENV)/mutmut results
 
 needs-faketime:
 	@command -v faketime >/dev/null || { sudo=$$(command -v sudo || true) && echo "Installing faketime ..." && \

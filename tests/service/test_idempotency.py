@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import ErrorReason, SaleError
+from service.errors import ErrorReason, FieldViolation, SaleError
 from service.idempotency import RunningKeys, hash_request, parse_key
 
 fields = st.lists(st.none() | st.integers() | st.text() | st.lists(st.text(max_size=3)), max_size=4)
@@ -19,13 +19,24 @@ def test_a_request_without_a_key_has_none() -> None:
     assert parse_key([]) is None
 
 
-@pytest.mark.parametrize("values", [[""], ["k" * 256], ["caf\u00e9"], ["a\tb"], ["a\x00"], [b"bytes"], ["a", "a"]])
-def test_what_is_not_one_key_is_a_faulty_field_and_is_not_repeated(values: list[str | bytes]) -> None:
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [
+        ([""], "must have 1 to 255 characters"),
+        (["k" * 256], "must have 1 to 255 characters"),
+        (["caf\u00e9"], "must be printable ASCII characters"),
+        (["a\tb"], "must be printable ASCII characters"),
+        (["a\x00"], "must be printable ASCII characters"),
+        ([b"bytes"], "must be printable ASCII characters"),
+        (["a", "a"], "must be sent once"),
+    ],
+)
+def test_what_is_not_one_key_is_a_faulty_field_and_is_not_repeated(values: list[str | bytes], fault: str) -> None:
     with pytest.raises(SaleError) as refusal:
         parse_key(values)
 
     assert refusal.value.reason == ErrorReason.ERROR_REASON_INVALID_FIELD
-    assert [violation.field for violation in refusal.value.violations] == ["Idempotency-Key"]
+    assert refusal.value.violations == [FieldViolation("Idempotency-Key", fault)]
     assert all(len(value) < 3 or str(value) not in str(refusal.value) for value in values)
 
 

@@ -7,24 +7,27 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
 
 from service.access_tokens import AccessTokens, Binding
-from service.cards import Cards
+from service.call_log import begin_call, known_of_call
+from service.cards import Cards, SourceOfFunds
 from service.currencies import CURRENCIES
-from service.endpoints import Endpoint, Endpoints
+from service.endpoints import CentisRange, Endpoint, Endpoints
 from service.errors import ErrorReason, SaleError
 from service.idempotency import RETENTION
 from service.identifiers import hash_access_token
 from service.sales import CheckSale, ConfirmedSale, InitiateSale, Sales
 from service.signing import parse_control_key
-from service.store import Sale
+from service.store import Sale, StoredCard
 from service.store.sqlite import SqliteStore
 from service.vault import CardData
 from tests.merchant import SBC, SESSION_TOKEN, sign
 from tests.service.conftest import Clock, Randomness
+from tests.service.store.test_store import new_report
 
 pytestmark = pytest.mark.anyio
 NEW_KEY = "11111111-2222-3333-4444-555555555555"
@@ -55,6 +58,7 @@ async def test_everything_that_was_sent_is_stored_but_the_token(
         request_.ip_addresses,
     )
     assert (sale.lat, sale.lng, sale.amount_centis, sale.currency) == (0.0, None, 1042, request_.currency)
+    assert (await sales.initiate(replace(request_, lat=None, lng=-180.0))).lng == -180.0
     assert (sale.initiate_time, sale.expire_time) == (clock.now, clock.now + timedelta(minutes=30))
     assert (sale.session_token, sale.check_time) == (None, None)
 
@@ -76,6 +80,71 @@ async def test_a_session_can_be_checked_until_it_expires(sales: Sales, request_:
     assert await refusal(sales, check_of(request_, late)) == "SESSION_EXPIRED"
     repeated = await sales.check(check_of(request_, in_time))
     assert (repeated.session_token, repeated.check_signature) == (first.session_token, first.check_signature)
+
+
+async def test_a_confirmation_tells_the_sale_the_session_token_and_no_card(
+    sales: Sales, store: SqliteStore, request_: InitiateSale
+) -> None:
+    sale = await sales.initiate(request_)
+    confirmed = await sales.check(check_of(request_, sale))
+
+    assert confirmed.sale == await store.find_sale(sale.invoice_id)
+    assert (confirmed.session_token, confirmed.source_of_funds) == (SESSION_TOKEN, None)
+
+
+async def test_a_card_that_is_paid_with_is_told_signed_and_bound(
+    sales: Sales, store: SqliteStore, request_: InitiateSale, clock: Clock
+) -> None:
+    sale = await sales.initiate(request_)
+    card = StoredCard("card-1", sale.consumer_id, clock.now, sale.endpoint_id, "77000001", email="anna@example.com")
+    await store.add_card(card)
+    check = replace(check_of(request_, sale), client_card_id="card-1")
+    confirmed = await sales.check(check)
+
+    assert confirmed.source_of_funds == SourceOfFunds("anna@example.com", "77000001")
+    assert confirmed.check_signature == sign(
+        SBC.control_key, sale.serial_number, sale.nonce, sale.endpoint_id, sale.invoice_id, "77000001"
+    )
+    assert confirmed.sale.check_card_id == "card-1"
+    with pytest.raises(SaleError, match=r"^The session was already checked with another card\.$"):
+        await sales.check(check_of(request_, sale))
+
+
+async def test_a_session_that_ended_is_refused_for_what_it_ended_with(
+    sales: Sales, store: SqliteStore, request_: InitiateSale, clock: Clock
+) -> None:
+    expired, declined = await sales.initiate(request_), await sales.initiate(request_)
+    await store.report_status(new_report(declined, "declined"), must_move=False)
+    await store.expire_sessions(clock.now + timedelta(minutes=30), 10)
+
+    assert await refusal(sales, check_of(request_, expired)) == "SESSION_EXPIRED"
+    assert await refusal(sales, check_of(request_, declined)) == "SESSION_ALREADY_CHECKED"
+    assert await refusal(sales, replace(check_of(request_, expired), invoice_id="no such")) == "INVOICE_NOT_FOUND"
+
+
+async def test_a_sale_has_what_its_token_and_its_endpoint_give_it(
+    sales: Sales, access_tokens: AccessTokens, request_: InitiateSale, endpoints: Endpoints, endpoint: Endpoint
+) -> None:
+    endpoints.replace(
+        [replace(endpoint, default=True), replace(endpoint, id="22220", random_sum_centis=CentisRange(5, 7))]
+    )
+    token, _ = await access_tokens.issue(Binding(endpoint_id="22220", email="anna@example.com"))
+    sale = await sales.initiate(replace(request_, access_token=token))
+
+    assert (sale.endpoint_id, sale.email) == ("22220", "anna@example.com")
+    assert sale.random_sum_centis in {5, 6, 7}
+    other = await sales.initiate(request_)
+    assert (other.endpoint_id, other.email, other.random_sum_centis) == (endpoint.id, None, None)
+
+
+async def test_whatever_is_logged_of_a_call_names_its_sale(
+    sales: Sales, request_: InitiateSale, endpoint: Endpoint
+) -> None:
+    begin_call("request-1")
+    sale = await sales.initiate(request_)
+
+    named = {"invoice_id": sale.invoice_id, "endpoint_id": endpoint.id, "provider": endpoint.provider}
+    assert known_of_call() == {"request_id": "request-1", **named}
 
 
 async def test_of_racing_session_tokens_one_is_bound(sales: Sales, request_: InitiateSale) -> None:
@@ -194,7 +263,7 @@ async def test_randomness_that_only_repeats_itself_opens_no_session(
     randomness.queued = iter([b"i" * 9, b"n" * 33] * 4)
     await sales.initiate(request_)
 
-    with pytest.raises(RuntimeError, match="repeats itself"):
+    with pytest.raises(RuntimeError, match=r"^the source of randomness repeats itself$"):
         await sales.initiate(request_)
 
 
@@ -220,6 +289,48 @@ async def test_a_key_that_runs_is_in_use_and_is_free_afterwards(sales: Sales, re
     reasons = {result.reason for result in results if isinstance(result, SaleError)}
     assert reasons == {ErrorReason.ERROR_REASON_IDEMPOTENCY_KEY_IN_USE}
     assert await sales.initiate(request_, "order-1") in results
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"serial_number": "other"},
+        {"amount_centis": 1043},
+        {"currency": "USD"},
+        {"imei": None},
+        {"ip_addresses": ("192.0.2.17", "192.0.2.18")},
+        {"lat": None},
+        {"lng": 0.0},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+async def test_a_key_counts_for_one_request_only(sales: Sales, request_: InitiateSale, other: dict[str, Any]) -> None:
+    first = await sales.initiate(request_, "order-1")
+
+    with pytest.raises(SaleError) as refused:
+        await sales.initiate(replace(request_, **other), "order-1")
+    assert refused.value.reason == ErrorReason.ERROR_REASON_IDEMPOTENCY_KEY_REUSED
+    assert await sales.initiate(request_, "order-1") == first
+
+
+async def test_only_the_same_key_of_the_same_token_is_in_use(
+    sales: Sales, access_tokens: AccessTokens, request_: InitiateSale
+) -> None:
+    other = replace(request_, access_token=await access_tokens.request())
+    opened = await asyncio.gather(
+        sales.initiate(request_, "order-1"), sales.initiate(request_, "order-2"), sales.initiate(other, "order-1")
+    )
+
+    assert len({sale.invoice_id for sale in opened}) == 3
+
+
+async def test_a_key_gives_its_session_though_the_endpoint_takes_no_such_sale_any_more(
+    sales: Sales, request_: InitiateSale, endpoints: Endpoints, endpoint: Endpoint
+) -> None:
+    first = await sales.initiate(request_, "order-1")
+    endpoints.replace([replace(endpoint, currencies=frozenset({"USD"}))])
+
+    assert await sales.initiate(request_, "order-1") == first
 
 
 async def test_two_processes_that_store_one_key_at_once_answer_the_same(

@@ -12,6 +12,7 @@ from service.signing import (
     ControlKey,
     callback_control,
     check_signature,
+    notification_signature,
     parse_control_key,
     same,
     same_signature,
@@ -66,14 +67,45 @@ def test_a_signature_is_the_hmac_of_the_parts_in_their_order(key: bytes, parts: 
     )
 
 
+@given(st.binary(min_size=16, max_size=64), st.lists(text, min_size=4, max_size=4))
+def test_what_answers_the_gateway_is_signed_likewise(key: bytes, parts: list[str]) -> None:
+    serial, nonce, endpoint, invoice = parts
+    control_key = ControlKey(key.hex(), key)
+
+    def hmac_of(message: str) -> str:
+        return hmac.new(key, message.encode(), hashlib.sha1).hexdigest().upper()
+
+    assert hmac_of(serial + nonce + endpoint + invoice) == check_signature(
+        control_key, serial_number=serial, nonce=nonce, endpoint_id=endpoint, invoice_id=invoice
+    )
+    assert hmac_of(nonce + endpoint + invoice) == notification_signature(
+        control_key, nonce=nonce, endpoint_id=endpoint, invoice_id=invoice
+    )
+
+
 @pytest.mark.parametrize(
-    "text", ["", "xyz", "58B2A205-5BB5-5BCB-B37D", "58B2A205-5BB5-5BCB-B37D-2F2A4276B0B", "5" * 31, "58 " * 16]
+    "text",
+    [
+        "",
+        "xyz",
+        "58B2A205-5BB5-5BCB-B37D",
+        "58B2A205-5BB5-5BCB-B37D-2F2A4276B0B",
+        "5" * 31,
+        "5" * 33,
+        "58 " * 16,
+        "5x" * 16,
+    ],
 )
 def test_what_is_no_control_key_is_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(ValueError, match=r"^must ") as refusal:
         parse_control_key(text)
 
     assert not text or text not in str(refusal.value)
+
+
+def test_a_control_key_that_is_short_is_told_how_long_one_is() -> None:
+    with pytest.raises(ValueError, match=r"^must have 32 hexadecimal digits at least$"):
+        parse_control_key("58" * 15)
 
 
 def test_a_control_key_is_the_same_with_and_without_dashes() -> None:

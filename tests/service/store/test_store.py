@@ -22,6 +22,7 @@ from service.store import (
     IdempotencyRecord,
     IdentifierTaken,
     PositionUnknown,
+    PurgeStep,
     Sale,
     SaleChange,
     SaleFilter,
@@ -300,6 +301,14 @@ async def test_sales_are_listed_by_whatever_holds_of_them_the_latest_first(
     assert await store.count_sales(filter) == len(expected)
 
 
+async def test_a_full_page_ends_with_its_last_sale(store: Store) -> None:
+    for number in range(5):
+        await store.open_session(new_sale(number), None)
+    page = await store.list_sales(SaleFilter(), None, 3)
+
+    assert page.end == page.sales[2].invoice_id
+
+
 @pytest.mark.parametrize(
     ("reported", "moves"),
     [
@@ -517,7 +526,7 @@ async def test_whoever_waits_for_a_change_is_woken(store: Store) -> None:
 async def test_a_card_is_mapped_once_and_named_by_its_sale(store: Store) -> None:
     sale, card = new_sale(), new_card()
     await store.open_session(sale, None)
-    card = replace(card, invoice_id=sale.invoice_id)
+    card = replace(card, invoice_id=sale.invoice_id, create_time=LATER)
 
     await store.map_card(sale.invoice_id, card, new_entry())
     await asyncio.gather(*(store.map_card(sale.invoice_id, new_card(number), new_entry()) for number in range(1, 20)))
@@ -525,7 +534,7 @@ async def test_a_card_is_mapped_once_and_named_by_its_sale(store: Store) -> None
     assert list(await store.list_cards("anna", None, 10)) == [card]
     found = await store.find_sale(sale.invoice_id)
     assert found is not None
-    assert found.client_card_id == card.client_card_id
+    assert (found.client_card_id, found.update_time) == (card.client_card_id, LATER)
     assert len(await store.list_changes(0, 10)) == 2
 
 
@@ -776,6 +785,18 @@ async def test_final_sales_are_purged_with_all_that_is_theirs_but_their_cards(st
         with pytest.raises(SaleError) as refusal:
             await change
         assert refusal.value.reason == ErrorReason.ERROR_REASON_INVOICE_NOT_FOUND
+
+
+async def test_a_step_of_the_purge_tells_where_it_got_to_and_whether_it_left_a_final_sale(store: Store) -> None:
+    sales = sorted((new_sale(number) for number in range(3)), key=lambda sale: sale.invoice_id)
+    for sale in sales:
+        await store.open_session(sale, None)
+        await store.report_status(new_report(sale), must_move=False)
+    end = sales[2].invoice_id
+
+    assert await store.purge_sales(LATER, "", 3) == PurgeStep(0, end, leaves_final=True)  # they changed right then
+    assert await store.purge_sales(LATER + timedelta(microseconds=1), "", 3) == PurgeStep(3, end, leaves_final=False)
+    assert await store.purge_sales(LATER + timedelta(days=1), "", 3) == PurgeStep(0, None, leaves_final=False)
 
 
 async def test_changes_are_purged_the_oldest_first_and_a_reader_that_is_behind_is_told(store: Store) -> None:
