@@ -30,7 +30,7 @@ bench-micro: $(ENV_READY) ## measure the parts of a request; ARGS=--postgresql f
 bench-profile: $(ENV_READY) needs-wrk ## draw flame graphs of a server under load into var/bench; ARGS='--only "two processes"' for another one
 	@$(ENV)/python -m tests.bench.flames $(ARGS)
 
-bench-soak: $(ENV_READY) needs-wrk ## measure the memory over a million requests, and a start; ARGS="--requests 20000 --seconds 1" for a short look
+bench-soak: $(ENV_READY) needs-wrk ## measure memory, descriptors and log over a million requests, and a start; ARGS="--minutes 60 --share 0.7" for an hour at 70%
 	@$(ENV)/python -m tests.bench.soak $(ARGS)
 
 mutants: $(ENV_READY) ## change the code in a thousand places, and see that a test fails for each; ARGS="'service.signing*'" for one module

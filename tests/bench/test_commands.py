@@ -30,11 +30,14 @@ def test_a_start_is_measured_beside_imports() -> None:
 
 
 @needs_wrk
-def test_memory_is_sampled_until_so_many_requests_were_answered() -> None:
-    first, *later = soak.soak(2, seconds=1, tokens=9)
+def test_what_the_server_uses_is_sampled_until_so_many_requests_were_answered_and_so_much_time_has_passed() -> None:
+    first, *later = soak.soak(2, seconds=1, minutes=0.01, share=0.7, tokens=9)
     assert first.requests == 0
     assert later[-1].requests >= 2
+    assert later[-1].seconds >= 0.6
     for sample in (first, *later):
+        assert sample.descriptors > 3
+        assert sample.log_bytes > 0
         (process,) = sample.processes
         assert process.name == "sale-service"
         assert process.resident_bytes > 2**20
@@ -47,7 +50,17 @@ def test_growth_is_that_after_the_first_tenth() -> None:
     samples = [sample(0, 1, 1), sample(100_000, 1000, 100), sample(500_000, 1400, 200), sample(1_000_000, 1900, 325)]
     assert soak.growth(samples) == pytest.approx(125)
     assert soak.growth(samples[:2]) is None
-    assert "| 500,000 | 0.0 | 0.0 |" in soak.table(samples)
+    assert "| 500,000 | 0.0 | 0.0 | 0.0 | 0 | 0.0 |" in soak.table(samples)
+
+
+def test_hourly_growth_is_that_after_the_first_tenth_of_the_time() -> None:
+    samples = [
+        soak.Sample(0, [Process(7, 1, "sale-service", 0.0, resident)], seconds)
+        for seconds, resident in ((0.0, 1), (60.0, 5000), (360.0, 5100), (600.0, 5180))
+    ]
+    assert soak.hourly_growth(samples) == pytest.approx(1200)
+    assert soak.hourly_growth(samples[:1]) is None
+    assert "over 10.0 minutes." in soak.table(samples)
 
 
 def test_each_part_of_a_request_is_measured() -> None:
