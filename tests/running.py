@@ -83,7 +83,11 @@ class Program(Server):
                 env={**({} if key is None else {"SALE_SERVICE__KEY": key}), **os.environ, **(environment or {})},
                 start_new_session=True,  # a kill of its group ends its workers too
             )
-        serving = self.wait_for_event("serving", START_SECONDS)
+        try:
+            serving = self.wait_for_event("serving", START_SECONDS)
+        except AssertionError:
+            self.kill()
+            raise
         super().__init__(serving.get("http"), serving.get("grpc"))
 
     @property
