@@ -67,7 +67,7 @@ def nodes(folder: Path, store: str, *more: str, count: int = 1, extra: str = LON
         started = []
         for number in range(count):
             node = Node(arguments, folder / f"node-{number}.log")
-            stack.callback(lambda node=node: node.program.kill())
+            stack.callback(node.kill)
             started.append(node)
         yield started
 

@@ -196,7 +196,8 @@ def test_no_final_status_regresses_and_every_acknowledged_callback_is_stored(
     assert answered >= count
     assert {Report(*row) for row in arrived} == acknowledged
     assert len(arrived) == len(acknowledged)
-    paths, reported = defaultdict(list), defaultdict(list)
+    paths: defaultdict[str, list[str]] = defaultdict(list)
+    reported: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for invoice_id, state in changes:
         paths[invoice_id].append(state)
     for invoice_id, type, status, _ in arrived:

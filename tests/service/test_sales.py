@@ -27,7 +27,7 @@ from service.store.sqlite import SqliteStore
 from service.vault import CardData
 from tests.merchant import SBC, SESSION_TOKEN, sign
 from tests.service.conftest import Clock, Randomness
-from tests.service.store.test_store import new_report
+from tests.service.store.test_store import new_entry, new_report
 
 pytestmark = pytest.mark.anyio
 NEW_KEY = "11111111-2222-3333-4444-555555555555"
@@ -97,7 +97,7 @@ async def test_a_card_that_is_paid_with_is_told_signed_and_bound(
 ) -> None:
     sale = await sales.initiate(request_)
     card = StoredCard("card-1", sale.consumer_id, clock.now, sale.endpoint_id, "77000001", email="anna@example.com")
-    await store.add_card(card)
+    await store.add_card(card, new_entry())
     check = replace(check_of(request_, sale), client_card_id="card-1")
     confirmed = await sales.check(check)
 

@@ -1,6 +1,6 @@
 """A file is read page by page for a copy, in the order of its keys, while a server may go on with it."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
@@ -18,7 +18,7 @@ SALES = sorted((new_sale(number) for number in range(5)), key=lambda sale: sale.
 
 
 @pytest.fixture
-async def source(tmp_path: Path, anyio_backend: str) -> Iterator[CopySource]:
+async def source(tmp_path: Path, anyio_backend: str) -> AsyncIterator[CopySource]:
     store = SqliteStore(tmp_path / "sale.db")
     for sale in SALES:
         await store.open_session(sale, None)
@@ -78,8 +78,9 @@ def test_only_a_file_of_this_version_is_current(tmp_path: Path) -> None:
         require_current(path)
     assert not path.exists()  # it was not made
     open_writer(path).close()
-    assert require_current(path) == 2
-    for version, told in ((1, "this program needs 2"), (3, "this program knows 2")):
+    current = require_current(path)
+    assert current > 1
+    for version, told in ((current - 1, f"this program needs {current}"), (current + 1, f"program knows {current}")):
         with closing(apsw.Connection(str(path))) as connection:
             connection.pragma("user_version", version)
         with pytest.raises(SchemaMismatch, match=told):
