@@ -6,13 +6,14 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Scope
 
 from gateway.health import Alive, Ready
+from gateway.openapi import Reference
 from gateway.request_log import RequestLog
 from gateway.routes import annotated_routes
 from gateway.transcoding import Transcoder
 
 
 def create_app(channel: grpc.aio.Channel, *, deadline_seconds: float, max_body_bytes: int) -> Starlette:
-    """Return the application: a route for every rpc that the proto gives one, and the two of the health checks.
+    """Return the application: a route for every rpc that the proto gives one, and the gateway's own.
 
     Args:
         channel: to the service.
@@ -25,7 +26,8 @@ def create_app(channel: grpc.aio.Channel, *, deadline_seconds: float, max_body_b
         transcoder = Transcoder(route, channel, deadline_seconds=deadline_seconds, max_body_bytes=max_body_bytes)
         kind = Route if "{" in route.path else _LiteralRoute
         routes.append(kind(route.path, transcoder, methods=[route.http_method], name=route.rpc.name))
-    routes += [Route(Alive.path, Alive(), methods=["GET"]), Route(Ready.path, ready, methods=["GET"])]
+    own = ((Alive.path, Alive()), (Ready.path, ready), (Reference.path, Reference()))
+    routes += [Route(path, endpoint, methods=["GET"]) for path, endpoint in own]
     app = _Gateway(routes=routes)
     app.router.redirect_slashes = False  # a redirect would be an answer without the contract's body
     return app

@@ -6,7 +6,7 @@ and read as numbers or decimal strings. `json_format` takes three times as long.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import orjson
@@ -20,12 +20,13 @@ MessageT = TypeVar("MessageT", bound=Message)
 _TIMESTAMP = Timestamp.DESCRIPTOR.full_name
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)", re.ASCII)
-_INTEGER_BITS = {
+INTEGER_RANGES = {
     FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
     FieldDescriptor.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
     FieldDescriptor.CPPTYPE_UINT32: (0, 2**32 - 1),
     FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
 }
+"""The least and the greatest value of each integer type."""
 
 
 class TypeViolation(NamedTuple):
@@ -49,15 +50,16 @@ class JsonCodec(Generic[MessageT]):
 
     Args:
         message_class: the generated class.
+        without: names of fields that have no place in the JSON, such as those of a path; ignored like unknown ones.
 
     Raises:
         TypeError: it has a field of a type that this codec does not know.
     """
 
-    def __init__(self, message_class: type[MessageT]) -> None:
+    def __init__(self, message_class: type[MessageT], without: Collection[str] = ()) -> None:
         self._message_class = message_class
         descriptor: Any = message_class.DESCRIPTOR  # its stub names two classes that are one
-        self._decode = _message_decoder(descriptor)
+        self._decode = _message_decoder(descriptor, without)
         self._encode = _message_encoder(descriptor)
 
     def decode(self, value: dict[str, Any]) -> tuple[MessageT, Violations]:
@@ -83,9 +85,11 @@ class JsonCodec(Generic[MessageT]):
         return encoded
 
 
-def _message_decoder(descriptor: Descriptor) -> Decode:
+def _message_decoder(descriptor: Descriptor, without: Collection[str] = ()) -> Decode:
     message_class = GetMessageClass(descriptor)
-    fields = {field.json_name: (field.name, _field_decoder(field)) for field in descriptor.fields}
+    fields = {
+        field.json_name: (field.name, _field_decoder(field)) for field in descriptor.fields if field.name not in without
+    }
 
     def decode(value: Any, path: str, violations: Violations) -> Any:
         if not isinstance(value, dict):
@@ -132,8 +136,8 @@ def _value_decoder(field: FieldDescriptor) -> Decode:
             return _decode_double
         case FieldDescriptor.CPPTYPE_ENUM if field.enum_type is not None:
             return _enum_decoder(field.enum_type)
-        case cpp_type if cpp_type in _INTEGER_BITS:
-            return _integer_decoder(*_INTEGER_BITS[cpp_type])
+        case cpp_type if cpp_type in INTEGER_RANGES:
+            return _integer_decoder(*INTEGER_RANGES[cpp_type])
     raise TypeError(f"{field.full_name}: no JSON is known for this type")
 
 

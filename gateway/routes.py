@@ -1,6 +1,7 @@
 """The HTTP routes, read off the google.api.http annotations of the proto."""
 
 import pkgutil
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from typing import NamedTuple
@@ -9,6 +10,8 @@ import connectingparty.sale.v1
 from google.api.annotations_pb2 import http
 from google.api.http_pb2 import HttpRule
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
+
+_PATH_FIELD = re.compile(r"{(\w+)}")
 
 
 class HttpRoute(NamedTuple):
@@ -20,6 +23,11 @@ class HttpRoute(NamedTuple):
     has_body: bool
     """Whether the body holds the fields that are not in the path; otherwise the query does."""
     rpc: MethodDescriptor
+
+    @property
+    def path_fields(self) -> frozenset[str]:
+        """The fields of the request that stand in the path."""
+        return frozenset(_PATH_FIELD.findall(self.path))
 
 
 def annotated_routes() -> Iterator[HttpRoute]:

@@ -50,7 +50,9 @@ class Transcoder:
     ) -> None:
         request_class, response_class = GetMessageClass(route.rpc.input_type), GetMessageClass(route.rpc.output_type)
         self._route = route
-        self._read = _body_reader(request_class, max_body_bytes) if route.has_body else _query_reader(request_class)
+        self._read = (
+            _body_reader(request_class, route, max_body_bytes) if route.has_body else _query_reader(request_class)
+        )
         self._response_codec: JsonCodec[Message] = JsonCodec(response_class)
         self._call: Any = channel.unary_unary(
             f"/{route.rpc.containing_service.full_name}/{route.rpc.name}",
@@ -94,8 +96,8 @@ class Transcoder:
         return response
 
 
-def _body_reader(request_class: type[Message], max_body_bytes: int) -> Reader:
-    codec = JsonCodec(request_class)
+def _body_reader(request_class: type[Message], route: HttpRoute, max_body_bytes: int) -> Reader:
+    codec = JsonCodec(request_class, without=route.path_fields)
 
     async def read(scope: Scope, receive: Receive) -> tuple[Message, Violations]:
         require_json(scope)

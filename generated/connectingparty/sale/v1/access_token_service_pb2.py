@@ -24,12 +24,13 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from connectingparty.sale.v1 import access_pb2 as connectingparty_dot_sale_dot_v1_dot_access__pb2
+from connectingparty.sale.v1 import error_reason_pb2 as connectingparty_dot_sale_dot_v1_dot_error__reason__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n2connectingparty/sale/v1/access_token_service.proto\x12\x17\x63onnectingparty.sale.v1\x1a\x1b\x62uf/validate/validate.proto\x1a$connectingparty/sale/v1/access.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x1b\n\x19RequestAccessTokenRequest\"\x8b\x01\n\x1aRequestAccessTokenResponse\x12L\n\x07session\x18\x01 \x01(\x0b\x32;.connectingparty.sale.v1.RequestAccessTokenResponse.Session\x1a\x1f\n\x07Session\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\"\x89\x03\n\x17IssueAccessTokenRequest\x12\'\n\x0b\x65ndpoint_id\x18\x01 \x01(\tB\r\xbaH\nr\x08\x10\x01\x18@\xba\x01\x01\x00H\x00\x88\x01\x01\x12:\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\x0c\"\x05\x08\x80\x8a\x8a\x0f\x32\x03\x10\xe8\x07\x12~\n\x0b\x63onsumer_id\x18\x03 \x01(\tBd\xbaHar\x08\x10\x01\x18@\xba\x01\x01\x00\xba\x01T\n\x18\x63onsumer_id.not_a_device\x12\x1bmust not begin with device:\x1a\x1b!this.startsWith(\'device:\')H\x01\x88\x01\x01\x12\"\n\x05\x65mail\x18\x04 \x01(\tB\x0e\xbaH\x0br\t\x18\xfe\x01`\x01\xba\x01\x01\x00H\x02\x88\x01\x01\x12)\n\rserial_number\x18\x05 \x01(\tB\r\xbaH\nr\x08\x10\x01\x18\x32\xba\x01\x01\x00H\x03\x88\x01\x01\x42\x0e\n\x0c_endpoint_idB\x0e\n\x0c_consumer_idB\x08\n\x06_emailB\x10\n\x0e_serial_number\"a\n\x18IssueAccessTokenResponse\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"C\n\x18RevokeAccessTokenRequest\x12\'\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x11\xbaH\x0er\t\x10 \x18\x80\x01\xba\x01\x01\x00\xc8\x01\x01\"\x1b\n\x19RevokeAccessTokenResponse\"D\n\x1bRevokeConsumerTokensRequest\x12%\n\x0b\x63onsumer_id\x18\x01 \x01(\tB\x10\xbaH\rr\x08\x10\x01\x18@\xba\x01\x01\x00\xc8\x01\x01\"5\n\x1cRevokeConsumerTokensResponse\x12\x15\n\rrevoked_count\x18\x01 \x01(\x05\x32\xd4\x04\n\x12\x41\x63\x63\x65ssTokenService\x12\xa9\x01\n\x12RequestAccessToken\x12\x32.connectingparty.sale.v1.RequestAccessTokenRequest\x1a\x33.connectingparty.sale.v1.RequestAccessTokenResponse\"*\xea\xf9\x18\x04\x08\x01\x10\x01\x82\xd3\xe4\x93\x02\x1c\x12\x1a/auth/request-access-token\x12\x7f\n\x10IssueAccessToken\x12\x30.connectingparty.sale.v1.IssueAccessTokenRequest\x1a\x31.connectingparty.sale.v1.IssueAccessTokenResponse\"\x06\xea\xf9\x18\x02\x08\x02\x12\x82\x01\n\x11RevokeAccessToken\x12\x31.connectingparty.sale.v1.RevokeAccessTokenRequest\x1a\x32.connectingparty.sale.v1.RevokeAccessTokenResponse\"\x06\xea\xf9\x18\x02\x08\x02\x12\x8b\x01\n\x14RevokeConsumerTokens\x12\x34.connectingparty.sale.v1.RevokeConsumerTokensRequest\x1a\x35.connectingparty.sale.v1.RevokeConsumerTokensResponse\"\x06\xea\xf9\x18\x02\x08\x02\x42;\n\x17\x63onnectingparty.sale.v1P\x01Z\x1e\x63onnectingparty/sale/v1;salev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n2connectingparty/sale/v1/access_token_service.proto\x12\x17\x63onnectingparty.sale.v1\x1a\x1b\x62uf/validate/validate.proto\x1a$connectingparty/sale/v1/access.proto\x1a*connectingparty/sale/v1/error_reason.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x1b\n\x19RequestAccessTokenRequest\"\x93\x01\n\x1aRequestAccessTokenResponse\x12T\n\x07session\x18\x01 \x01(\x0b\x32;.connectingparty.sale.v1.RequestAccessTokenResponse.SessionB\x06\xbaH\x03\xc8\x01\x01\x1a\x1f\n\x07Session\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\"\x89\x03\n\x17IssueAccessTokenRequest\x12\'\n\x0b\x65ndpoint_id\x18\x01 \x01(\tB\r\xbaH\nr\x08\x10\x01\x18@\xba\x01\x01\x00H\x00\x88\x01\x01\x12:\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\x0c\"\x05\x08\x80\x8a\x8a\x0f\x32\x03\x10\xe8\x07\x12~\n\x0b\x63onsumer_id\x18\x03 \x01(\tBd\xbaHar\x08\x10\x01\x18@\xba\x01\x01\x00\xba\x01T\n\x18\x63onsumer_id.not_a_device\x12\x1bmust not begin with device:\x1a\x1b!this.startsWith(\'device:\')H\x01\x88\x01\x01\x12\"\n\x05\x65mail\x18\x04 \x01(\tB\x0e\xbaH\x0br\t\x18\xfe\x01`\x01\xba\x01\x01\x00H\x02\x88\x01\x01\x12)\n\rserial_number\x18\x05 \x01(\tB\r\xbaH\nr\x08\x10\x01\x18\x32\xba\x01\x01\x00H\x03\x88\x01\x01\x42\x0e\n\x0c_endpoint_idB\x0e\n\x0c_consumer_idB\x08\n\x06_emailB\x10\n\x0e_serial_number\"a\n\x18IssueAccessTokenResponse\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"C\n\x18RevokeAccessTokenRequest\x12\'\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x11\xbaH\x0er\t\x10 \x18\x80\x01\xba\x01\x01\x00\xc8\x01\x01\"\x1b\n\x19RevokeAccessTokenResponse\"D\n\x1bRevokeConsumerTokensRequest\x12%\n\x0b\x63onsumer_id\x18\x01 \x01(\tB\x10\xbaH\rr\x08\x10\x01\x18@\xba\x01\x01\x00\xc8\x01\x01\"5\n\x1cRevokeConsumerTokensResponse\x12\x15\n\rrevoked_count\x18\x01 \x01(\x05\x32\xda\x04\n\x12\x41\x63\x63\x65ssTokenService\x12\xaf\x01\n\x12RequestAccessToken\x12\x32.connectingparty.sale.v1.RequestAccessTokenRequest\x1a\x33.connectingparty.sale.v1.RequestAccessTokenResponse\"0\xea\xf9\x18\x04\x08\x01\x10\x01\xf2\xf9\x18\x02\xec\x07\x82\xd3\xe4\x93\x02\x1c\x12\x1a/auth/request-access-token\x12\x7f\n\x10IssueAccessToken\x12\x30.connectingparty.sale.v1.IssueAccessTokenRequest\x1a\x31.connectingparty.sale.v1.IssueAccessTokenResponse\"\x06\xea\xf9\x18\x02\x08\x02\x12\x82\x01\n\x11RevokeAccessToken\x12\x31.connectingparty.sale.v1.RevokeAccessTokenRequest\x1a\x32.connectingparty.sale.v1.RevokeAccessTokenResponse\"\x06\xea\xf9\x18\x02\x08\x02\x12\x8b\x01\n\x14RevokeConsumerTokens\x12\x34.connectingparty.sale.v1.RevokeConsumerTokensRequest\x1a\x35.connectingparty.sale.v1.RevokeConsumerTokensResponse\"\x06\xea\xf9\x18\x02\x08\x02\x42;\n\x17\x63onnectingparty.sale.v1P\x01Z\x1e\x63onnectingparty/sale/v1;salev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +38,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'connectingparty.sale.v1.acc
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027connectingparty.sale.v1P\001Z\036connectingparty/sale/v1;salev1'
+  _globals['_REQUESTACCESSTOKENRESPONSE'].fields_by_name['session']._loaded_options = None
+  _globals['_REQUESTACCESSTOKENRESPONSE'].fields_by_name['session']._serialized_options = b'\272H\003\310\001\001'
   _globals['_ISSUEACCESSTOKENREQUEST'].fields_by_name['endpoint_id']._loaded_options = None
   _globals['_ISSUEACCESSTOKENREQUEST'].fields_by_name['endpoint_id']._serialized_options = b'\272H\nr\010\020\001\030@\272\001\001\000'
   _globals['_ISSUEACCESSTOKENREQUEST'].fields_by_name['ttl']._loaded_options = None
@@ -52,31 +55,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVOKECONSUMERTOKENSREQUEST'].fields_by_name['consumer_id']._loaded_options = None
   _globals['_REVOKECONSUMERTOKENSREQUEST'].fields_by_name['consumer_id']._serialized_options = b'\272H\rr\010\020\001\030@\272\001\001\000\310\001\001'
   _globals['_ACCESSTOKENSERVICE'].methods_by_name['RequestAccessToken']._loaded_options = None
-  _globals['_ACCESSTOKENSERVICE'].methods_by_name['RequestAccessToken']._serialized_options = b'\352\371\030\004\010\001\020\001\202\323\344\223\002\034\022\032/auth/request-access-token'
+  _globals['_ACCESSTOKENSERVICE'].methods_by_name['RequestAccessToken']._serialized_options = b'\352\371\030\004\010\001\020\001\362\371\030\002\354\007\202\323\344\223\002\034\022\032/auth/request-access-token'
   _globals['_ACCESSTOKENSERVICE'].methods_by_name['IssueAccessToken']._loaded_options = None
   _globals['_ACCESSTOKENSERVICE'].methods_by_name['IssueAccessToken']._serialized_options = b'\352\371\030\002\010\002'
   _globals['_ACCESSTOKENSERVICE'].methods_by_name['RevokeAccessToken']._loaded_options = None
   _globals['_ACCESSTOKENSERVICE'].methods_by_name['RevokeAccessToken']._serialized_options = b'\352\371\030\002\010\002'
   _globals['_ACCESSTOKENSERVICE'].methods_by_name['RevokeConsumerTokens']._loaded_options = None
   _globals['_ACCESSTOKENSERVICE'].methods_by_name['RevokeConsumerTokens']._serialized_options = b'\352\371\030\002\010\002'
-  _globals['_REQUESTACCESSTOKENREQUEST']._serialized_start=241
-  _globals['_REQUESTACCESSTOKENREQUEST']._serialized_end=268
-  _globals['_REQUESTACCESSTOKENRESPONSE']._serialized_start=271
-  _globals['_REQUESTACCESSTOKENRESPONSE']._serialized_end=410
-  _globals['_REQUESTACCESSTOKENRESPONSE_SESSION']._serialized_start=379
-  _globals['_REQUESTACCESSTOKENRESPONSE_SESSION']._serialized_end=410
-  _globals['_ISSUEACCESSTOKENREQUEST']._serialized_start=413
-  _globals['_ISSUEACCESSTOKENREQUEST']._serialized_end=806
-  _globals['_ISSUEACCESSTOKENRESPONSE']._serialized_start=808
-  _globals['_ISSUEACCESSTOKENRESPONSE']._serialized_end=905
-  _globals['_REVOKEACCESSTOKENREQUEST']._serialized_start=907
-  _globals['_REVOKEACCESSTOKENREQUEST']._serialized_end=974
-  _globals['_REVOKEACCESSTOKENRESPONSE']._serialized_start=976
-  _globals['_REVOKEACCESSTOKENRESPONSE']._serialized_end=1003
-  _globals['_REVOKECONSUMERTOKENSREQUEST']._serialized_start=1005
-  _globals['_REVOKECONSUMERTOKENSREQUEST']._serialized_end=1073
-  _globals['_REVOKECONSUMERTOKENSRESPONSE']._serialized_start=1075
-  _globals['_REVOKECONSUMERTOKENSRESPONSE']._serialized_end=1128
-  _globals['_ACCESSTOKENSERVICE']._serialized_start=1131
-  _globals['_ACCESSTOKENSERVICE']._serialized_end=1727
+  _globals['_REQUESTACCESSTOKENREQUEST']._serialized_start=285
+  _globals['_REQUESTACCESSTOKENREQUEST']._serialized_end=312
+  _globals['_REQUESTACCESSTOKENRESPONSE']._serialized_start=315
+  _globals['_REQUESTACCESSTOKENRESPONSE']._serialized_end=462
+  _globals['_REQUESTACCESSTOKENRESPONSE_SESSION']._serialized_start=431
+  _globals['_REQUESTACCESSTOKENRESPONSE_SESSION']._serialized_end=462
+  _globals['_ISSUEACCESSTOKENREQUEST']._serialized_start=465
+  _globals['_ISSUEACCESSTOKENREQUEST']._serialized_end=858
+  _globals['_ISSUEACCESSTOKENRESPONSE']._serialized_start=860
+  _globals['_ISSUEACCESSTOKENRESPONSE']._serialized_end=957
+  _globals['_REVOKEACCESSTOKENREQUEST']._serialized_start=959
+  _globals['_REVOKEACCESSTOKENREQUEST']._serialized_end=1026
+  _globals['_REVOKEACCESSTOKENRESPONSE']._serialized_start=1028
+  _globals['_REVOKEACCESSTOKENRESPONSE']._serialized_end=1055
+  _globals['_REVOKECONSUMERTOKENSREQUEST']._serialized_start=1057
+  _globals['_REVOKECONSUMERTOKENSREQUEST']._serialized_end=1125
+  _globals['_REVOKECONSUMERTOKENSRESPONSE']._serialized_start=1127
+  _globals['_REVOKECONSUMERTOKENSRESPONSE']._serialized_end=1180
+  _globals['_ACCESSTOKENSERVICE']._serialized_start=1183
+  _globals['_ACCESSTOKENSERVICE']._serialized_end=1785
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ isort:skip_file
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf.internal import extension_dict as _extension_dict
 from google.rpc import code_pb2 as _code_pb2
@@ -214,5 +215,10 @@ class ErrorKind(_message.Message):
 Global___ErrorKind: _TypeAlias = ErrorKind  # noqa: Y015
 
 ERROR_KIND_FIELD_NUMBER: _builtins.int
+ERRORS_FIELD_NUMBER: _builtins.int
 error_kind: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.EnumValueOptions, Global___ErrorKind]
 """How this kind of error is told."""
+errors: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _containers.RepeatedScalarFieldContainer[Global___ErrorReason.ValueType]]
+"""The kinds of error that an rpc with an HTTP route can end with, besides those that any of them can: a request that
+can't be read, is too large or has a wrong field, and a server that fails, is unavailable or takes too long.
+"""
