@@ -32,8 +32,9 @@ from tests.proof.in_process import WholeServer, whole_server
 from tests.running import running, service_arguments
 
 pytestmark = pytest.mark.anyio
-AT_ONCE = 16
+AT_ONCE = 10
 SEED = 20261121
+FAULTS = {"incident", "call failed", "housekeeping failed"}
 LONG_LIVED = '[access_tokens]\nttl = "12h"\n[sessions]\nttl = "12h"\n'
 ROUTES = [route for route in annotated_routes() if route.has_body]
 # RFC 8259 allows these and leaves open what they mean; orjson takes none of them.
@@ -134,7 +135,7 @@ def telling(what: str, hostiles: Sequence[Hostile], count: int) -> Iterator[None
         read = sum(hostile.read for hostile in hostiles)
         print(f"hostile JSON, by the parser and the codec alone: {read:,} bodies read or refused")
     assert codes.total() == count
-    assert codes.keys() >= {0, 1000, 1001, 1101, 1102}
+    assert codes.keys() >= {0, 1000, 1001, 1102}
 
 
 @pytest.mark.parametrize(
@@ -158,7 +159,8 @@ async def test_every_body_is_answered_within_the_contract_in_process(
             await asyncio.gather(*(attack(hostile) for hostile in hostiles))
 
         assert sum(hostile.read for hostile in hostiles) + all_the_way == count
-        assert server.logged == {"request": all_the_way + 3 * AT_ONCE}
+        assert server.logged["request"] == all_the_way + 3 * AT_ONCE
+        assert server.logged.keys().isdisjoint(FAULTS)
 
 
 async def opened(server: WholeServer) -> tuple[str, dict[str, Any]]:
@@ -194,7 +196,7 @@ async def test_every_body_is_answered_within_the_contract_over_a_socket(tmp_path
     with (tmp_path / "log").open("rb") as log:
         events = Counter(json.loads(line)["event"] for line in log)
     assert events["request"] == count + 3 * AT_ONCE + 1
-    assert events.keys().isdisjoint({"incident", "call failed", "housekeeping failed"})
+    assert events.keys().isdisjoint(FAULTS)
 
 
 def _opened_over(client: Any) -> tuple[str, dict[str, Any]]:
