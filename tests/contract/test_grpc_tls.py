@@ -251,7 +251,7 @@ def test_what_is_removed_counts_no_longer_on_streams_that_are_open(tmp_path: Pat
         program = stack.enter_context(tls.serve())
         reader, gateway = (stack.enter_context(tls.channel(program, client)) for client in (tls.reader, tls.gateway))
         watch: Any = SaleServiceStub(reader).WatchSales(WatchSalesRequest(), timeout=100)
-        streams = [Stream(reader), Stream(gateway, key)]
+        streams = [stack.enter_context(Stream(reader)), stack.enter_context(Stream(gateway, key))]
         before = [stream.call() for stream in streams]
 
         text = tls.configure('"issuer"').read_text().replace(hash_key(GATEWAY_KEY).hex(), hash_key("the-next").hex())
@@ -270,10 +270,16 @@ class Stream:
     """A stream on which one call after the other is made."""
 
     def __init__(self, channel: grpc.Channel, metadata: Any = ()) -> None:
-        self._calls: SimpleQueue[MultiplexRequest] = SimpleQueue()
+        self._calls: SimpleQueue[MultiplexRequest | None] = SimpleQueue()
         stub: Any = MultiplexServiceStub(channel)
         self._answers = stub.Multiplex(iter(self._calls.get, None), metadata=metadata)
         self._ids = itertools.count(1)
+
+    def __enter__(self) -> "Stream":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._calls.put(None)  # gRPC has a thread that waits for the next one
 
     def call(self) -> str:
         """Return the status of one."""
