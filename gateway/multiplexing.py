@@ -21,6 +21,8 @@ _MAX_SHARED_BYTES = 16 * 1024
 """Of a call: a larger one goes by itself. Of a message: it is full then, and still far below what a server takes."""
 _MAX_CANCELLED = 1000
 """Ids in a message."""
+_MAX_WAITING = 4096
+"""As many as the store lets queue up."""
 _LATE_SECONDS = 0.2
 """The service itself ends a call at its deadline; if it has not this long after, it hangs."""
 _SWEEP_SECONDS = 0.1
@@ -40,10 +42,18 @@ class MultiplexedChannel(grpc.aio.Channel):
     Args:
         channel: to the service; closed with this one.
         metadata: sent with every unary call, or once with the stream that carries it.
+        max_waiting: how many calls of a stream may wait for their answers; more fail at once.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, metadata: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        metadata: Sequence[tuple[str, str]] = (),
+        *,
+        max_waiting: int = _MAX_WAITING,
+    ) -> None:
         self._channel = channel
+        self.max_waiting = max_waiting
         self.metadata = metadata
         self._open_stream: Any = MultiplexServiceStub(channel).Multiplex
         self._stream: _Stream | None = None
@@ -150,6 +160,11 @@ class _Stream:
             self._sweep = self._loop.call_later(_SWEEP_SECONDS, self._end_overdue)
         future.add_done_callback(lambda future: self._cancel(id) if future.cancelled() else None)
         return future
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for their answers."""
+        return len(self._waiting)
 
     def _cancel(self, id: int) -> None:
         is_known = self._waiting.pop(id, None) is not None and not self.reading.done()
@@ -259,11 +274,16 @@ class _MultiCallable(grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
             credentials: as of grpc.aio; with some it is a call of its own.
             wait_for_ready: the same.
             compression: the same.
+
+        Raises:
+            grpc.aio.AioRpcError: RESOURCE_EXHAUSTED: too many calls wait already.
         """
         if timeout is not None and not (credentials or wait_for_ready or compression):
             call = Call(method=self._method, request=self._serialize(request), metadata=map(_packed, metadata or ()))
             stream = self._channel.stream() if call.ByteSize() <= _MAX_SHARED_BYTES else None
             if stream is not None:
+                if stream.waiting >= self._channel.max_waiting:
+                    raise _failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many calls wait for the service.")
                 deadline = time.monotonic() + timeout
                 return _Call(stream.begin(call, deadline), deadline, self._deserialize)
         return self._alone(

@@ -99,9 +99,9 @@ class Service:
         self.channel = MultiplexedChannel(network)
         return MultiplexServiceStub(network).Multiplex()
 
-    def stub(self) -> Any:
+    def stub(self, **named: Any) -> Any:
         options = (("grpc.initial_reconnect_backoff_ms", 100), ("grpc.min_reconnect_backoff_ms", 100))
-        self.channel = MultiplexedChannel(grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", options=options))
+        self.channel = MultiplexedChannel(grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", options=options), **named)
         return SaleServiceStub(self.channel)
 
 
@@ -156,6 +156,18 @@ async def test_one_that_takes_long_does_not_hold_up_others(service: Service) -> 
     assert not slow.done()
     gate.set()
     assert await slow == "slow"
+
+
+async def test_more_calls_than_may_wait_are_refused_at_once(service: Service) -> None:
+    stub = service.stub(max_waiting=10)
+    service.servicer.open.clear()
+    waiting = [asyncio.create_task(ask(stub, str(number))) for number in range(10)]
+    await wait_until(lambda: service.servicer.running == 10)
+
+    assert await refusal(ask(stub)) is grpc.StatusCode.RESOURCE_EXHAUSTED
+    service.servicer.open.set()
+    assert await asyncio.gather(*waiting) == [str(number) for number in range(10)]
+    assert await ask(stub, "later") == "later"
 
 
 @pytest.mark.parametrize("size", [20_000, 60_000])
