@@ -1,6 +1,9 @@
 """The gateway as an ASGI application."""
 
+from collections.abc import Callable, Collection
+
 import grpc
+from connectingparty.sale.v1.access_pb2 import Party
 from starlette.applications import Starlette
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Scope
@@ -11,22 +14,36 @@ from gateway.request_log import RequestLog
 from gateway.routes import annotated_routes
 from gateway.transcoding import Transcoder
 
+PARTIES = frozenset({Party.PARTY_CONSUMER, Party.PARTY_PAYMENT_GATEWAY})
+"""Whoever sends something over HTTP."""
 
-def create_app(channel: grpc.aio.Channel, *, deadline_seconds: float, max_body_bytes: int) -> Starlette:
+
+def create_app(
+    channel: grpc.aio.Channel,
+    parties: Collection[Party.ValueType] = PARTIES,
+    *,
+    deadline_seconds: float,
+    is_overloaded: Callable[[], bool] = lambda: False,
+) -> Starlette:
     """Return the application: a route for every rpc that the proto gives one, and the gateway's own.
 
     Args:
         channel: to the service.
+        parties: whose rpcs are served.
         deadline_seconds: how long a call of it may take.
-        max_body_bytes: how long the body of a request may be.
+        is_overloaded: tells whether others should get the requests for now.
     """
-    ready = Ready(channel, deadline_seconds=deadline_seconds)
+    ready = Ready(channel, deadline_seconds=deadline_seconds, is_overloaded=is_overloaded)
     routes = []
     for route in annotated_routes():
-        transcoder = Transcoder(route, channel, deadline_seconds=deadline_seconds, max_body_bytes=max_body_bytes)
+        if route.party not in parties:
+            continue
+        transcoder = Transcoder(route, channel, deadline_seconds=deadline_seconds)
         kind = Route if "{" in route.path else _LiteralRoute
         routes.append(kind(route.path, transcoder, methods=[route.http_method], name=route.rpc.name))
-    own = ((Alive.path, Alive()), (Ready.path, ready), (Reference.path, Reference()))
+    own: list[tuple[str, ASGIApp]] = [(Alive.path, Alive()), (Ready.path, ready)]
+    if Party.PARTY_CONSUMER in parties:
+        own.append((Reference.path, Reference()))
     routes += [Route(path, endpoint, methods=["GET"]) for path, endpoint in own]
     app = _Gateway(routes=routes)
     app.router.redirect_slashes = False  # a redirect would be an answer without the contract's body

@@ -1,5 +1,7 @@
 """Whether the gateway is alive, and whether it can serve."""
 
+from collections.abc import Callable
+
 import grpc
 from connectingparty.sale.v1.error_reason_pb2 import ErrorReason
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
@@ -26,11 +28,15 @@ class Ready:
     Args:
         channel: to the service.
         deadline_seconds: how long it may take to answer.
+        is_overloaded: tells whether others should get the requests for now.
     """
 
     path = "/readyz"
 
-    def __init__(self, channel: grpc.aio.Channel, *, deadline_seconds: float) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, *, deadline_seconds: float, is_overloaded: Callable[[], bool]
+    ) -> None:
+        self._is_overloaded = is_overloaded
         self._deadline_seconds = deadline_seconds
         self._check = channel.unary_unary(
             "/grpc.health.v1.Health/Check",
@@ -45,6 +51,8 @@ class Ready:
             GatewayError: `ERROR_REASON_SERVER_UNAVAILABLE`.
         """
         scope["state"]["record"].route = self.path
+        if self._is_overloaded():
+            raise _unavailable("There are too many requests now.")
         try:
             response = await self._check(HealthCheckRequest(), timeout=self._deadline_seconds)
         except grpc.aio.AioRpcError as error:

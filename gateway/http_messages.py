@@ -1,9 +1,10 @@
 """Reading HTTP requests and writing answers, at the level of ASGI."""
 
+import re
 from collections.abc import Iterable
+from secrets import token_hex
 
 from connectingparty.sale.v1.error_reason_pb2 import ErrorReason
-from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from gateway.errors import GatewayError, Headers
@@ -11,7 +12,10 @@ from gateway.request_record import RequestRecord
 
 REQUEST_ID = b"x-request-id"
 """The header that names a request, in its answer too."""
+CLIENT_CERTIFICATE_NAMES = "client_certificate_names"
+"""In the state of a request: the subject alternative names of its client's certificate, if it has shown one."""
 
+_REQUEST_ID_VALUE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _JSON_TYPE = b"application/json"
 _ALWAYS: tuple[tuple[bytes, bytes], ...] = (
     (b"content-type", _JSON_TYPE),
@@ -31,6 +35,18 @@ def header_values(scope: Scope, name: bytes) -> list[bytes]:
     return [value for key, value in headers if key == name]
 
 
+def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the id of a request: from its headers, or made here.
+
+    Args:
+        headers: names in lower case, and values.
+    """
+    for name, value in headers:
+        if name == REQUEST_ID and _REQUEST_ID_VALUE.fullmatch(text := value.decode("latin-1")):
+            return text
+    return token_hex(16)
+
+
 def require_json(scope: Scope) -> None:
     """Refuse a request whose body is not said to be JSON. A charset has no meaning there (RFC 8259) and is ignored.
 
@@ -42,31 +58,14 @@ def require_json(scope: Scope) -> None:
         raise GatewayError(ErrorReason.ERROR_REASON_UNSUPPORTED_MEDIA_TYPE)
 
 
-async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
-    """Read the body of a request.
+async def read_body(receive: Receive) -> bytes:
+    """Return the body of a request, which the server gives in one piece.
 
     Args:
-        scope: of the request.
         receive: of the request.
-        max_bytes: how long it may be.
-
-    Raises:
-        GatewayError: `ERROR_REASON_BODY_TOO_LARGE`.
-        ClientDisconnect: the client went away before it was complete.
     """
-    for value in header_values(scope, b"content-length"):
-        if value.isdigit() and int(value) > max_bytes:
-            raise _too_large(max_bytes)
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        body += message.get("body", b"")
-        if len(body) > max_bytes:
-            raise _too_large(max_bytes)
-        if not message.get("more_body", False):
-            return bytes(body)
+    body: bytes = (await receive())["body"]
+    return body
 
 
 async def send_json(scope: Scope, send: Send, status: int, body: bytes, headers: Headers = ()) -> None:
@@ -84,12 +83,3 @@ async def send_json(scope: Scope, send: Send, status: int, body: bytes, headers:
     own = ((b"content-length", b"%d" % len(body)), (REQUEST_ID, record.request_id.encode()))
     await send({"type": "http.response.start", "status": status, "headers": [*_ALWAYS, *own, *headers]})
     await send({"type": "http.response.body", "body": body})
-
-
-def _too_large(max_bytes: int) -> GatewayError:
-    # The rest of the body is not read, so the connection can't be used again.
-    return GatewayError(
-        ErrorReason.ERROR_REASON_BODY_TOO_LARGE,
-        f"The body is larger than {max_bytes} bytes.",
-        headers=((b"connection", b"close"),),
-    )

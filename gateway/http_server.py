@@ -1,31 +1,26 @@
-"""uvicorn, started and stopped by us, and answering what is no HTTP in the contract's words too."""
+"""An HTTP port: uvicorn's life of a server, our own connections."""
 
 import asyncio
 import math
 import socket
-from collections.abc import Iterator
+import ssl
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
-from connectingparty.sale.v1.error_reason_pb2 import ErrorReason
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from gateway.errors import GatewayError
-from gateway.request_log import log_malformed
+from gateway.client_addresses import TrustedProxies
+from gateway.health import Alive, Ready
+from gateway.http_connection import Listener
+from gateway.http_limits import Load
+from gateway.http_protocol import HttpProtocol
+from gateway.http_tls import TlsEntrance
 
-
-class _JsonHttpProtocol(HttpToolsProtocol):
-    def send_400_response(self, msg: str) -> None:
-        error = GatewayError(ErrorReason.ERROR_REASON_MALFORMED_REQUEST, "The request is not HTTP/1.1.")
-        body = error.body()
-        self.transport.write(
-            STATUS_LINE[error.http_status]
-            + b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
-            + body
-        )
-        self.transport.close()
-        log_malformed()
+_LOOK_SECONDS = 0.25
+"""How often it is looked whether a client takes too long."""
+_BACKLOG = 2048
 
 
 class _Uvicorn(uvicorn.Server):
@@ -40,36 +35,70 @@ class HttpServer:
     Args:
         app: the application.
         listener: bound, not yet listening.
+        load: of the process.
+        proxies: whose word counts on where a request comes from.
+        tls_context: returns with what to make the handshake of a connection; None serves without TLS.
         grace_seconds: how long requests may run on when it is stopped.
     """
 
-    def __init__(self, app: ASGIApp, listener: socket.socket, *, grace_seconds: float) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        listener: socket.socket,
+        load: Load,
+        *,
+        proxies: TrustedProxies,
+        tls_context: Callable[[], ssl.SSLContext] | None,
+        grace_seconds: float,
+    ) -> None:
+        spared = frozenset({Alive.path.encode(), Ready.path.encode()})
+
+        def protocol(**named: Any) -> asyncio.Protocol:
+            return HttpProtocol(self._shared) if tls_context is None else TlsEntrance(self._shared, tls_context)
+
         config = uvicorn.Config(
             app,
-            http=_JsonHttpProtocol,
+            http=protocol,  # type: ignore[arg-type]  # whatever makes one
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            reset_contextvars=True,  # a request that follows another on its connection must not inherit what is known
+            backlog=_BACKLOG,
             timeout_graceful_shutdown=math.ceil(grace_seconds),
         )
         self._server = _Uvicorn(config)
+        self._shared = Listener(app, load, proxies, self._server.server_state, spared)
         self._listener = listener
+        self._load = load
         self._serving: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Listen; return once connections are accepted."""
+        # Inherited by connections: the system itself gives up on a client that takes nothing.
+        milliseconds = int(self._load.limits.send_seconds * 1000)
+        self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
         self._serving = asyncio.create_task(self._server.serve([self._listener]))
         while not self._server.started:
             if self._serving.done():
                 await self._serving  # raises what kept it from starting
             await asyncio.sleep(0.001)
+        self._looking = asyncio.create_task(self._look())
 
     async def stop(self) -> None:
         """Accept no more connections, answer the requests that run, and close."""
         self._server.should_exit = True
         if self._serving is not None:
             await self._serving
+        if self._looking is not None:
+            self._looking.cancel()
+
+    async def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            now = loop.time()
+            for connection in tuple(self._server.server_state.connections):
+                connection.look(now)  # type: ignore[union-attr]

@@ -1,29 +1,19 @@
 """One line a request in the log, and the answer where nobody else can give one."""
 
 import asyncio
-import re
 import time
 from secrets import token_hex
 
 import structlog
 from connectingparty.sale.v1.error_reason_pb2 import ErrorReason
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.errors import RETRY_AFTER_SECONDS, GatewayError
-from gateway.http_messages import REQUEST_ID, header_values, send_json
+from gateway.http_messages import request_id_of, send_json
 from gateway.request_record import RequestRecord
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
-_CLIENT_CLOSED_REQUEST = 499  # nginx's word for an answer that nobody waits for
-
 _log = structlog.stdlib.get_logger(__name__)
-
-
-def log_malformed() -> None:
-    """Write the line about a request that was no HTTP."""
-    _log.info("request", status=400, code=int(ErrorReason.ERROR_REASON_MALFORMED_REQUEST))
 
 
 class RequestLog:
@@ -39,7 +29,7 @@ class RequestLog:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         started = time.perf_counter()
-        record = RequestRecord(_request_id(scope))
+        record = RequestRecord(request_id_of(scope["headers"]))
         scope["state"]["record"] = record
         try:
             await self._answer(scope, receive, send, record)
@@ -54,9 +44,6 @@ class RequestLog:
             refusal = error
         except HTTPException as error:
             refusal = _no_such_route(error)
-        except ClientDisconnect:
-            record.status = _CLIENT_CLOSED_REQUEST
-            return
         except asyncio.CancelledError:
             if record.status is not None:
                 raise
@@ -82,10 +69,3 @@ def _incident(error: Exception) -> GatewayError:
     incident = token_hex(8)
     _log.error("incident", incident=incident, exc_info=error)
     return GatewayError(ErrorReason.ERROR_REASON_SERVER_FAILED, f"The server failed; incident {incident}.")
-
-
-def _request_id(scope: Scope) -> str:
-    for value in header_values(scope, REQUEST_ID):
-        if _REQUEST_ID.fullmatch(text := value.decode("latin-1")):
-            return text
-    return token_hex(16)

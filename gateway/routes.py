@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 import connectingparty.sale.v1
+from connectingparty.sale.v1.access_pb2 import Party, access
 from google.api.annotations_pb2 import http
 from google.api.http_pb2 import HttpRule
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
@@ -23,6 +24,8 @@ class HttpRoute(NamedTuple):
     has_body: bool
     """Whether the body holds the fields that are not in the path; otherwise the query does."""
     rpc: MethodDescriptor
+    party: Party.ValueType
+    """Who sends it."""
 
     @property
     def path_fields(self) -> frozenset[str]:
@@ -53,4 +56,6 @@ def _route(rpc: MethodDescriptor, rule: HttpRule) -> HttpRoute:
     pattern = rule.WhichOneof("pattern")
     if pattern is None or pattern == "custom" or rule.body not in ("", "*") or rule.additional_bindings:
         raise TypeError(f"{rpc.full_name}: this form of google.api.http is not known")
-    return HttpRoute(pattern.upper(), getattr(rule, pattern), bool(rule.body), rpc)
+    return HttpRoute(
+        pattern.upper(), getattr(rule, pattern), bool(rule.body), rpc, rpc.GetOptions().Extensions[access].party
+    )

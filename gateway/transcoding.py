@@ -10,7 +10,7 @@ from google.rpc.error_details_pb2 import BadRequest
 from starlette.types import Receive, Scope, Send
 
 from gateway.errors import GatewayError, from_rpc_error
-from gateway.http_messages import header_values, read_body, require_json, send_json
+from gateway.http_messages import CLIENT_CERTIFICATE_NAMES, header_values, read_body, require_json, send_json
 from gateway.json_body import parse_object
 from gateway.json_codec import JsonCodec, Violations
 from gateway.query import QueryCodec
@@ -23,6 +23,8 @@ REQUEST_ID = "x-request-id"
 """The metadata that carries the id of a request on."""
 CLIENT_ADDRESS = "client-address"
 """The metadata that tells the address of whoever has sent a request."""
+CLIENT_CERTIFICATE = "client-certificate"
+"""The metadata that tells a subject alternative name of its client certificate; there may be several."""
 INVALID_FIELDS = "invalid-fields-bin"
 """The metadata that tells the service which fields could not be put into the message, so that its error names them
 together with what it finds out of bounds itself."""
@@ -42,17 +44,12 @@ class Transcoder:
         route: the route.
         channel: to the service.
         deadline_seconds: how long a call may take.
-        max_body_bytes: how long a body may be.
     """
 
-    def __init__(
-        self, route: HttpRoute, channel: grpc.aio.Channel, *, deadline_seconds: float, max_body_bytes: int
-    ) -> None:
+    def __init__(self, route: HttpRoute, channel: grpc.aio.Channel, *, deadline_seconds: float) -> None:
         request_class, response_class = GetMessageClass(route.rpc.input_type), GetMessageClass(route.rpc.output_type)
         self._route = route
-        self._read = (
-            _body_reader(request_class, route, max_body_bytes) if route.has_body else _query_reader(request_class)
-        )
+        self._read = _body_reader(request_class, route) if route.has_body else _query_reader(request_class)
         self._response_codec: JsonCodec[Message] = JsonCodec(response_class)
         self._call: Any = channel.unary_unary(
             f"/{route.rpc.containing_service.full_name}/{route.rpc.name}",
@@ -66,7 +63,6 @@ class Transcoder:
 
         Raises:
             GatewayError: it is to be answered with an error.
-            ClientDisconnect: the client went away.
         """
         record: RequestRecord = scope["state"]["record"]
         record.route = self._route.path
@@ -86,8 +82,8 @@ class Transcoder:
         return request, violations
 
     async def _proceed(self, request: Message, metadata: Any, record: RequestRecord) -> Message:
-        call = self._call(request, timeout=self._deadline_seconds, metadata=metadata)
         try:
+            call = self._call(request, timeout=self._deadline_seconds, metadata=metadata)
             response: Message = await call
         except grpc.aio.AioRpcError as error:
             record.read_trailing_metadata(error.trailing_metadata())
@@ -96,12 +92,12 @@ class Transcoder:
         return response
 
 
-def _body_reader(request_class: type[Message], route: HttpRoute, max_body_bytes: int) -> Reader:
+def _body_reader(request_class: type[Message], route: HttpRoute) -> Reader:
     codec = JsonCodec(request_class, without=route.path_fields)
 
     async def read(scope: Scope, receive: Receive) -> tuple[Message, Violations]:
         require_json(scope)
-        return codec.decode(parse_object(await read_body(scope, receive, max_body_bytes)))
+        return codec.decode(parse_object(await read_body(receive)))
 
     return read
 
@@ -119,6 +115,7 @@ def _metadata(scope: Scope, request_id: str, violations: Violations) -> tuple[tu
     metadata: list[tuple[str, str | bytes]] = [(REQUEST_ID, request_id)]
     if (client := scope["client"]) is not None:
         metadata.append((CLIENT_ADDRESS, client[0]))
+    metadata += [(CLIENT_CERTIFICATE, name) for name in scope["state"].get(CLIENT_CERTIFICATE_NAMES, ())]
     fields = [BadRequest.FieldViolation(field=path, description=words) for path, words in violations[:_MAX_VIOLATIONS]]
     for value in header_values(scope, IDEMPOTENCY_KEY.encode()):
         if fault := _fault_of(value):

@@ -8,9 +8,10 @@ from typing import Any, ParamSpec
 import click
 import structlog
 
+from gateway.program.http_ports import bind_http
 from gateway.program.logs import configure_logs
 from gateway.program.serve import serve as serve_process
-from gateway.program.settings import ConfigurationError, GatewaySettings, bind, bound_address, load_settings
+from gateway.program.settings import ConfigurationError, GatewaySettings, load_settings
 from gateway.program.workers import supervise
 
 DISTRIBUTION = "connectingparty-sale"
@@ -64,26 +65,25 @@ def main() -> None:
 def serve(config: Path | None, http: str | None, service: str | None, workers: int | None) -> None:
     """Serve the JSON API in front of a service that runs elsewhere.
 
-    Stops on SIGTERM or Ctrl-C once the requests that run are answered. Exit code 0 is a clean stop, 2 a wrong option or
-    setting.
+    SIGHUP reads the certificates again. Stops on SIGTERM or Ctrl-C once the requests that run are answered. Exit code 0
+    is a clean stop, 2 a wrong option or setting.
     """
     flags: dict[str, Any] = {"http": {"listen": http, "service": service}, "workers": workers}
     settings = load_settings(GatewaySettings, config, flags)
     settings.http.require_protected("http")
     configure_logs()
-    listener = bind(settings.http.listen, "http.listen")
-    address = bound_address(listener)
+    sockets = bind_http(settings.http)
 
     def on_ready() -> None:
-        _log.info("serving", http=str(address), service=str(settings.http.service), workers=settings.workers)
+        _log.info("serving", **sockets.addresses(), service=str(settings.http.service), workers=settings.workers)
 
     if settings.workers == 1:
-        serve_process(settings, listener, on_ready)
+        serve_process(settings, sockets, on_ready)
     else:
         supervise(
             settings.workers,
             serve_process,
-            (settings, listener),
+            (settings, sockets),
             on_ready=on_ready,
             grace_seconds=settings.shutdown_grace.total_seconds(),
         )

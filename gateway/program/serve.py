@@ -2,19 +2,19 @@
 
 import asyncio
 import re
-import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import grpc
+import structlog
 
-from gateway.app import create_app
-from gateway.http_server import HttpServer
 from gateway.multiplexing import MultiplexedChannel
+from gateway.program.http_ports import HttpPorts, HttpSockets
 from gateway.program.logs import configure_logs
 from gateway.program.process import run_server
-from gateway.program.settings import ConfigurationError, GatewaySettings, ProgramSettings, ServiceAccessSettings
+from gateway.program.settings import ConfigurationError, GatewaySettings, ServiceAccessSettings
 
+_log = structlog.stdlib.get_logger(__name__)
 _BEARER_KEY = re.compile(rb"[!-~]{16,}")
 _CHANNEL_OPTIONS = (
     # A service that comes back is found within a second.
@@ -33,15 +33,15 @@ class GatewayServer:
 
     Args:
         settings: of the program.
-        listener: bound to the gateway's port.
+        sockets: of the gateway's ports.
 
     Raises:
         ConfigurationError: a file can't be read.
     """
 
-    def __init__(self, settings: GatewaySettings, listener: socket.socket) -> None:
+    def __init__(self, settings: GatewaySettings, sockets: HttpSockets) -> None:
         self._channel = _channel_to_service(settings)
-        self._http = create_http_server(settings, self._channel, listener)
+        self._http = HttpPorts(settings, self._channel, sockets)
 
     async def start(self) -> None:
         """Listen. The service need not be there yet."""
@@ -57,7 +57,13 @@ class GatewayServer:
         await self._channel.close()
 
     def reload(self) -> None:
-        """Nothing: no setting of the gateway can be changed while it runs."""
+        """Read the certificates again; if they are wrong, say so and keep those that there are."""
+        try:
+            self._http.read_again()
+        except ConfigurationError as error:
+            _log.error("settings not reloaded", fault=str(error))
+        else:
+            _log.info("settings reloaded")
 
 
 def _channel_to_service(settings: GatewaySettings) -> MultiplexedChannel:
@@ -88,21 +94,11 @@ def _read(name: str, path: Path | None) -> bytes | None:
         raise ConfigurationError(f"service.{name}: {path}: {error.strerror}") from None
 
 
-def create_http_server(settings: ProgramSettings, channel: grpc.aio.Channel, listener: socket.socket) -> HttpServer:
-    """Return the HTTP server of a gateway in front of a channel."""
-    app = create_app(
-        channel,
-        deadline_seconds=settings.http.deadline.total_seconds(),
-        max_body_bytes=settings.http.max_body,
-    )
-    return HttpServer(app, listener, grace_seconds=settings.shutdown_grace.total_seconds())
-
-
-def serve(settings: GatewaySettings, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+def serve(settings: GatewaySettings, sockets: HttpSockets, on_ready: Callable[[], None]) -> None:
     """Run a gateway in this process until it is told to stop."""
     configure_logs()
 
     async def create() -> GatewayServer:
-        return GatewayServer(settings, listener)
+        return GatewayServer(settings, sockets)
 
     run_server(create, lambda server: on_ready())

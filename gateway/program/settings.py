@@ -5,7 +5,7 @@ import socket
 import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
 
@@ -118,8 +118,33 @@ class ListenerSettings(Section):
             )
 
 
+class HttpLimitsSettings(Section):
+    """What a process takes from HTTP clients; see `gateway.http_limits.Limits`."""
+
+    head: Annotated[int, Field(ge=1024, le=1 << 20)] = 16384
+    """Largest request line with headers, in bytes."""
+    headers: Annotated[int, Field(ge=8, le=1000)] = 64
+    url: Annotated[int, Field(ge=256, le=1 << 20)] = 8192
+    """Longest URL in bytes."""
+    connections: Annotated[int, Field(ge=1)] = 4096
+    connections_per_address: Annotated[int, Field(ge=1)] = 256
+    """Those of trusted proxies count in the total only."""
+    handshake: DurationSetting = timedelta(seconds=5)
+    """For TLS."""
+    receive: DurationSetting = timedelta(seconds=8)
+    """For a request, from its first byte to its last."""
+    idle: DurationSetting = timedelta(seconds=5)
+    """Between an answer and the next request."""
+    send: DurationSetting = timedelta(seconds=5)
+    """For a client to take its answers."""
+    in_flight: Annotated[int, Field(ge=1)] = 256
+    """How many requests are worked on at once; more are refused with 4000."""
+    unready_when_overloaded: bool = False
+    """Whether `GET /readyz` says so while requests are refused for that."""
+
+
 class HttpSettings(ListenerSettings):
-    """The JSON gateway."""
+    """The JSON gateway. With `client_ca` a client may show a certificate."""
 
     listen: AddressSetting = Address("127.0.0.1", 8080)
     service: AddressSetting = Address("127.0.0.1", 50051)
@@ -128,6 +153,18 @@ class HttpSettings(ListenerSettings):
     """How long a call of the service may take."""
     max_body: Annotated[int, Field(ge=1024)] = 65536
     """Largest body of a request in bytes."""
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    """From where X-Forwarded-For is believed."""
+    limits: HttpLimitsSettings = HttpLimitsSettings()
+    payment_gateway: ListenerSettings | None = None
+    """A port for what payment gateways send, which the other one does not serve then. With `client_ca` every client
+    needs a certificate."""
+
+    def require_protected(self, name: str) -> None:
+        """See `ListenerSettings`."""
+        super().require_protected(name)
+        if self.payment_gateway is not None:
+            self.payment_gateway.require_protected(f"{name}.payment_gateway")
 
 
 class ServiceAccessSettings(Section):

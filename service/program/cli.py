@@ -7,6 +7,7 @@ import click
 import structlog
 
 from gateway.program.cli import DISTRIBUTION, config_option, http_option, one_line_errors, workers_option
+from gateway.program.http_ports import bind_http
 from gateway.program.logs import configure_logs
 from gateway.program.settings import Address, bind, bound_address, load_settings
 from gateway.program.workers import supervise
@@ -86,17 +87,16 @@ def serve(
     callers_of(settings)
     configure_logs(known_of_call)
     bind(settings.grpc.listen, "grpc.listen").close()  # gRPC itself would tell in many lines, or share the port
-    listener = None if no_http else bind(settings.http.listen, "http.listen")
-    http_address = None if listener is None else bound_address(listener)
+    sockets = None if no_http else bind_http(settings.http)
 
     def on_ready(grpc_address: Address) -> None:
-        addresses = {"http": str(http_address)} if http_address else {}
+        addresses = {} if sockets is None else sockets.addresses()
         _log.info("serving", **addresses, grpc=str(grpc_address), workers=settings.workers)
         if dev:
-            click.echo(banner(settings, http_address, grpc_address))
+            click.echo(banner(settings, addresses.get("http"), grpc_address))
 
     if settings.workers == 1:
-        serve_process(settings, config, listener, settings.grpc.listen, on_ready)
+        serve_process(settings, config, sockets, settings.grpc.listen, on_ready)
         return
     # Bound without listening, it keeps the port for the workers, who listen on it side by side.
     with bind(settings.grpc.listen, "grpc.listen", reuse_port=True) as reserved:
@@ -104,7 +104,7 @@ def serve(
         supervise(
             settings.workers,
             serve_worker,
-            (settings, config, listener, grpc_address),
+            (settings, config, sockets, grpc_address),
             on_ready=lambda: on_ready(grpc_address),
             grace_seconds=settings.shutdown_grace.total_seconds(),
         )

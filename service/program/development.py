@@ -23,14 +23,19 @@ def with_development_defaults(settings: ServiceSettings) -> ServiceSettings:
     Raises:
         ConfigurationError: they would let another host in.
     """
-    for name, section in (("http", settings.http), ("grpc", settings.grpc)):
-        if not section.listen.is_loopback:
+    sections = (
+        ("http", settings.http),
+        ("http.payment_gateway", settings.http.payment_gateway),
+        ("grpc", settings.grpc),
+    )
+    for name, section in sections:
+        if section is not None and not section.listen.is_loopback:
             raise ConfigurationError(f"{name}.listen: --dev listens on loopback only, not on {section.listen}")
     endpoints = settings.endpoints or (EndpointSettings.model_validate(_ENDPOINT),)
     return settings.in_development(endpoints, settings.grpc.model_copy(update={"reflection": True}))
 
 
-def banner(settings: ServiceSettings, http: Address | None, grpc: Address) -> str:
+def banner(settings: ServiceSettings, http: str | None, grpc: Address) -> str:
     """Return what a newcomer reads first: where to find what, and a command to begin with.
 
     Args:

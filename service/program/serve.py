@@ -8,10 +8,9 @@ from pathlib import Path
 
 import structlog
 
-from gateway.http_server import HttpServer
+from gateway.program.http_ports import HttpPorts, HttpSockets
 from gateway.program.logs import configure_logs
 from gateway.program.process import run_server
-from gateway.program.serve import create_http_server
 from gateway.program.settings import Address, ConfigurationError, load_settings
 from service.audit import AuditAction
 from service.call_log import known_of_call
@@ -30,13 +29,13 @@ _log = structlog.stdlib.get_logger(__name__)
 
 
 class ServiceServer:
-    """A `gateway.program.process.Server`: the store, the domain, the gRPC port and, with a listener, the gateway.
+    """A `gateway.program.process.Server`: the store, the domain, the gRPC port and, with sockets, the gateway.
 
     Args:
         domain: what is served; its store is closed at the end.
         settings: of the program.
         config: the file to read the endpoints from again.
-        listener: bound to the gateway's port; None leaves the gateway out.
+        sockets: of the gateway's ports; None leaves the gateway out.
         grpc: where the gRPC port is; port 0 lets the system choose.
     """
 
@@ -45,7 +44,7 @@ class ServiceServer:
         domain: Domain,
         settings: ServiceSettings,
         config: Path | None,
-        listener: socket.socket | None,
+        sockets: HttpSockets | None,
         grpc: Address,
     ) -> None:
         self.grpc = grpc
@@ -71,9 +70,7 @@ class ServiceServer:
             reuse_port=settings.workers > 1,
         )
         self._housekeeping: asyncio.Task[None] | None = None
-        self._http: HttpServer | None = None
-        if listener is not None:
-            self._http = create_http_server(settings, self._rpc.channel(), listener)
+        self._http = None if sockets is None else HttpPorts(settings, self._rpc.channel(), sockets)
 
     async def start(self) -> None:
         """Listen on both ports.
@@ -136,6 +133,8 @@ class ServiceServer:
             settings = settings.model_copy(update={"endpoints": self._settings.endpoints})
         if self._tls is not None:
             self._tls.read_again()
+        if self._http is not None:
+            self._http.read_again()
         self._domain.replace_keys(settings)
         reloaded = {"endpoints": settings.endpoints, "vault": settings.vault, "callers": settings.callers}
         self._in_force = self._settings.model_copy(update=reloaded)
@@ -175,7 +174,7 @@ class ServiceServer:
 def serve(
     settings: ServiceSettings,
     config: Path | None,
-    listener: socket.socket | None,
+    sockets: HttpSockets | None,
     grpc: Address,
     on_ready: Callable[[Address], None],
 ) -> None:
@@ -184,14 +183,14 @@ def serve(
     Args:
         settings: of the program.
         config: the file to read the endpoints from again.
-        listener: bound to the gateway's port; None leaves the gateway out.
+        sockets: of the gateway's ports; None leaves the gateway out.
         grpc: where the gRPC port is.
         on_ready: called with where it is once both ports are served.
     """
     configure_logs(known_of_call)
 
     async def create() -> ServiceServer:
-        return ServiceServer(await create_domain(settings), settings, config, listener, grpc)
+        return ServiceServer(await create_domain(settings), settings, config, sockets, grpc)
 
     run_server(create, lambda server: on_ready(server.grpc))
 
@@ -199,7 +198,7 @@ def serve(
 def serve_worker(
     settings: ServiceSettings,
     config: Path | None,
-    listener: socket.socket | None,
+    sockets: HttpSockets | None,
     grpc: Address,
     on_ready: Callable[[], None],
 ) -> None:
@@ -207,7 +206,7 @@ def serve_worker(
     configure_logs(known_of_call)
 
     async def create() -> ServiceServer:
-        server = ServiceServer(await create_domain(settings), settings, config, listener, grpc)
+        server = ServiceServer(await create_domain(settings), settings, config, sockets, grpc)
         server.read_again()  # a worker that replaces another must not go back to keys that were rotated since the start
         return server
 

@@ -110,11 +110,7 @@ async def whole_server(folder: Path, more: str = "") -> AsyncIterator[WholeServe
     settings = load_settings(ServiceSettings, config, {})
     domain = await create_domain(settings)
     service = ServiceServer(domain, settings, config, None, Address("127.0.0.1", 0))
-    app = create_app(
-        service._rpc.channel(),
-        deadline_seconds=settings.http.deadline.total_seconds(),
-        max_body_bytes=settings.http.max_body,
-    )
+    app = create_app(service._rpc.channel(), deadline_seconds=settings.http.deadline.total_seconds())
     server = WholeServer(app, domain)
     structlog.configure(processors=[server.count])
     try:

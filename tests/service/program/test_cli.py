@@ -56,6 +56,19 @@ def test_a_wrong_setting_is_told_in_one_line(tmp_path: Path) -> None:
     assert wrong("sale-gateway", "serve", "--http", "0.0.0.0:0").startswith("http.listen: other ")
 
 
+def test_the_payment_gateways_port_is_protected_as_the_other_one_is(
+    tmp_path: Path, taken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve = ["serve", "--config", str(write_config(tmp_path / "sale.toml")), "--http", "127.0.0.1:0"]
+    monkeypatch.setenv("SALE_HTTP__PAYMENT_GATEWAY__LISTEN", "0.0.0.0:0")
+    for program in (["sale-service", "--grpc=127.0.0.1:0"], ["sale-gateway"]):
+        told = wrong(program[0], *serve, *program[1:])
+        assert told.startswith("http.payment_gateway.listen: other hosts reach ")
+    assert wrong("sale-service", "serve", "--dev").startswith("http.payment_gateway.listen: --dev listens on loopback")
+    monkeypatch.setenv("SALE_HTTP__PAYMENT_GATEWAY__LISTEN", taken)
+    assert wrong("sale-gateway", *serve).startswith("http.payment_gateway.listen: can't listen on ")
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_port_that_is_taken_or_a_store_that_cannot_be_opened_is_told_in_one_line(
     tmp_path: Path, taken: str, workers: str

@@ -1,0 +1,157 @@
+"""The HTTP ports of a process: one for everybody, or one for consumers and one for payment gateways."""
+
+import asyncio
+import resource
+import socket
+from collections.abc import Collection
+from typing import NamedTuple
+
+import grpc
+import structlog
+from connectingparty.sale.v1.access_pb2 import Party
+
+from gateway.app import PARTIES, create_app
+from gateway.client_addresses import TrustedProxies
+from gateway.http_limits import Limits, Load
+from gateway.http_server import HttpServer
+from gateway.program.http_tls import HttpTls
+from gateway.program.settings import HttpSettings, ListenerSettings, ProgramSettings, bind, bound_address
+
+_OTHER_DESCRIPTORS = 256
+"""What a process needs besides those of its HTTP connections."""
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class HttpSockets(NamedTuple):
+    """Sockets that are bound and do not listen yet; workers share them."""
+
+    main: socket.socket
+    payment_gateway: socket.socket | None
+
+    def addresses(self) -> dict[str, str]:
+        """Return where they are, by the names that the log has for them."""
+        named = {"http": self.main, "http_payment_gateway": self.payment_gateway}
+        return {name: str(bound_address(bound)) for name, bound in named.items() if bound is not None}
+
+
+def bind_http(settings: HttpSettings) -> HttpSockets:
+    """Bind the ports.
+
+    Args:
+        settings: which.
+
+    Raises:
+        ConfigurationError: one can't be bound.
+    """
+    main, other = bind(settings.listen, "http.listen"), None
+    if settings.payment_gateway is not None:
+        other = bind(settings.payment_gateway.listen, "http.payment_gateway.listen")
+    return HttpSockets(main, other)
+
+
+class HttpPorts:
+    """The HTTP servers of a process, with limits that they share.
+
+    Args:
+        settings: of the program.
+        channel: to the service.
+        sockets: of the ports.
+
+    Raises:
+        ConfigurationError: the file of a certificate can't be used.
+    """
+
+    def __init__(self, settings: ProgramSettings, channel: grpc.aio.Channel, sockets: HttpSockets) -> None:
+        self._settings = settings
+        self._channel = channel
+        self._load = Load(_limits(settings.http))
+        self._proxies = TrustedProxies(settings.http.trusted_proxies)
+        self._tls: list[HttpTls] = []
+        parties = PARTIES
+        self._servers: list[HttpServer] = []
+        other = settings.http.payment_gateway
+        if other is not None and sockets.payment_gateway is not None:
+            parties -= {Party.PARTY_PAYMENT_GATEWAY}
+            tls = self._read_tls(other, "http.payment_gateway", requires_client_certificate=True)
+            self._servers.append(self._create(sockets.payment_gateway, {Party.PARTY_PAYMENT_GATEWAY}, tls))
+        tls = self._read_tls(settings.http, "http", requires_client_certificate=False)
+        self._servers.append(self._create(sockets.main, parties, tls))
+        self._telling: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listen."""
+        for server in self._servers:
+            await server.start()
+        self._telling = asyncio.create_task(self._tell())
+
+    async def stop(self) -> None:
+        """Accept no more connections, answer the requests that run, and close."""
+        await asyncio.gather(*(server.stop() for server in self._servers))
+        if self._telling is not None:
+            self._telling.cancel()
+        self._load.tell()
+
+    def read_again(self) -> None:
+        """Read the certificates again, for the connections to come.
+
+        Raises:
+            ConfigurationError: one can't be used; then all stay as they are.
+        """
+        for tls, context in [(tls, tls.read()) for tls in self._tls]:
+            tls.use(context)
+
+    def _read_tls(self, settings: ListenerSettings, name: str, *, requires_client_certificate: bool) -> HttpTls | None:
+        if settings.tls_cert is None:
+            return None
+        self._tls.append(HttpTls(settings, name, requires_client_certificate=requires_client_certificate))
+        return self._tls[-1]
+
+    def _create(self, bound: socket.socket, parties: Collection[Party.ValueType], tls: HttpTls | None) -> HttpServer:
+        http = self._settings.http
+        app = create_app(
+            self._channel,
+            parties,
+            deadline_seconds=http.deadline.total_seconds(),
+            is_overloaded=lambda: http.limits.unready_when_overloaded and self._load.is_overloaded,
+        )
+        return HttpServer(
+            app,
+            bound,
+            self._load,
+            proxies=self._proxies,
+            tls_context=None if tls is None else tls.context,
+            grace_seconds=self._settings.shutdown_grace.total_seconds(),
+        )
+
+    async def _tell(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            self._load.tell()
+
+
+def _limits(http: HttpSettings) -> Limits:
+    values = http.limits.model_dump(exclude={"unready_when_overloaded", "handshake", "receive", "idle", "send"})
+    values["connections"] = _allow_descriptors(http.limits.connections)
+    return Limits(
+        **values,
+        body=http.max_body,
+        handshake_seconds=http.limits.handshake.total_seconds(),
+        receive_seconds=http.limits.receive.total_seconds(),
+        idle_seconds=http.limits.idle.total_seconds(),
+        send_seconds=http.limits.send.total_seconds(),
+    )
+
+
+def _allow_descriptors(connections: int) -> int:
+    """Return for how many connections the system gives this process descriptors, up to those that are wanted."""
+    wanted = connections + _OTHER_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return connections
+    allowed = max(1, soft - _OTHER_DESCRIPTORS)
+    _log.warning("fewer connections than configured", configured=connections, allowed=allowed)
+    return allowed
