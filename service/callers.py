@@ -1,7 +1,7 @@
 """Callers of the gRPC port: how each is known, and what it may do."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ ROLES = {name.removeprefix(_PREFIX).lower(): number for name, number in Role.ite
 class Credentials:
     """What somebody shows of itself when it calls."""
 
-    key_hash: bytes | None = None
+    key_hash: bytes | None = field(default=None, repr=False)
     """SHA-256 of the bearer key that was sent, 32 bytes."""
     certificate_names: Sequence[str] = ()
     """Subject alternative names of the client certificate, which an authority of ours has signed."""
@@ -36,7 +36,7 @@ class Caller:
     roles: frozenset[Role.ValueType]
     certificate: str | None = None
     """A subject alternative name of its client certificate."""
-    key_hashes: frozenset[bytes] = frozenset()
+    key_hashes: frozenset[bytes] = field(default=frozenset(), repr=False)
     """SHA-256 of its bearer keys, 32 bytes each: several while one is rotated. Beside a certificate both are needed."""
 
     def __post_init__(self) -> None:

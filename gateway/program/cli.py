@@ -1,53 +1,20 @@
 """The command `sale-gateway`."""
 
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 
 import click
 import structlog
 
+from gateway.program.config import config_commands
 from gateway.program.http_ports import bind_http
 from gateway.program.logs import configure_logs
+from gateway.program.options import DISTRIBUTION, config_option, http_option, one_line_errors, workers_option
 from gateway.program.serve import serve as serve_process
-from gateway.program.settings import ConfigurationError, GatewaySettings, load_settings
+from gateway.program.settings import GatewaySettings, load_settings
 from gateway.program.workers import supervise
 
-DISTRIBUTION = "connectingparty-sale"
-P = ParamSpec("P")
-
 _log = structlog.stdlib.get_logger(__name__)
-
-config_option = click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="TOML file with the settings; the environment (SALE_HTTP__LISTEN, ...) and the options here win over it.",
-)
-http_option = click.option(
-    "--http", metavar="HOST:PORT", help="Where the JSON gateway listens.  [default: 127.0.0.1:8080]"
-)
-workers_option = click.option(
-    "--workers", type=int, metavar="N", help="How many processes share the ports.  [default: 1]"
-)
-
-
-class _WrongSetting(click.ClickException):
-    exit_code = 2
-
-
-def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """Make a command tell a wrong setting in one line, with exit code 2."""
-
-    @wraps(command)
-    def wrapped(*arguments: P.args, **named: P.kwargs) -> None:
-        try:
-            command(*arguments, **named)
-        except ConfigurationError as error:
-            raise _WrongSetting(str(error)) from None
-
-    return wrapped
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -87,3 +54,8 @@ def serve(config: Path | None, http: str | None, service: str | None, workers: i
             on_ready=on_ready,
             grace_seconds=settings.shutdown_grace.total_seconds(),
         )
+
+
+main.add_command(
+    config_commands(GatewaySettings, {"--http": "http.listen", "--service": "http.service", "--workers": "workers"})
+)

@@ -3,13 +3,14 @@
 import re
 import socket
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -74,10 +75,35 @@ AddressSetting = Annotated[Address, NoDecode, BeforeValidator(_parse_address)]
 DurationSetting = Annotated[timedelta, BeforeValidator(_parse_duration)]
 
 
+REDACTED = "[redacted]"
+"""Stands for a secret where settings are shown."""
+Redacted = Field(json_schema_extra={"redacted": True})
+"""Marks a setting that is not shown, and is no `SecretStr`."""
+_PASSWORD_IN_URL = re.compile(r"(?<=://)([^/?#@]*:)[^@]*(?=@)|(?<=[?&])((?:ssl)?password=)[^&]*")
+
+
+def is_redacted(field: FieldInfo) -> bool:
+    """Tell whether a setting is marked by `Redacted`."""
+    return isinstance(field.json_schema_extra, dict) and "redacted" in field.json_schema_extra
+
+
+def without_password(text: str) -> str:
+    """Return a text in which the passwords of a URL are replaced."""
+    return _PASSWORD_IN_URL.sub(lambda found: (found[1] or found[2]) + REDACTED, text)
+
+
 class Section(BaseModel):
-    """A table of the settings; a name that is not in it is refused."""
+    """A table of the settings; a name that is not in it is refused. What is secret in it is not in its `repr`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            field = type(self).model_fields.get(name or "")
+            if field is not None and is_redacted(field):
+                yield name, REDACTED
+            else:
+                yield name, without_password(value) if isinstance(value, str) else value
 
 
 class ListenerSettings(Section):

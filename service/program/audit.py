@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import orjson
 
-from gateway.program.cli import config_option, one_line_errors
+from gateway.program.options import config_option, one_line_errors
 from service.audit_trail import ChainBroken, read_chain, verify_chain
 from service.program.maintenance import TIMES, in_utc, settings_of, store_option, with_store
 from service.store import ChainedEntry, Store

@@ -6,9 +6,10 @@ from typing import Any
 import click
 import structlog
 
-from gateway.program.cli import DISTRIBUTION, config_option, http_option, one_line_errors, workers_option
+from gateway.program.config import config_commands
 from gateway.program.http_ports import bind_http
 from gateway.program.logs import configure_logs
+from gateway.program.options import DISTRIBUTION, config_option, http_option, one_line_errors, workers_option
 from gateway.program.settings import Address, bind, bound_address, load_settings
 from gateway.program.workers import supervise
 from service.call_log import known_of_call
@@ -110,12 +111,17 @@ def serve(
         )
 
 
+config_group = config_commands(
+    ServiceSettings,
+    {"--http": "http.listen", "--grpc": "grpc.listen", "--store": "store.url", "--workers": "workers"},
+)
 for command in (
     maintenance.migrate,
     maintenance.purge,
     maintenance.reencrypt_cards,
     maintenance.export,
     audit,
+    config_group,
     new_key,
 ):
     main.add_command(command)

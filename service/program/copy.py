@@ -16,7 +16,7 @@ from pathlib import Path
 import asyncpg
 import click
 
-from gateway.program.cli import config_option, one_line_errors
+from gateway.program.options import config_option, one_line_errors
 from gateway.program.settings import ConfigurationError, load_settings
 from service.errors import StoreUnavailable
 from service.program.postgresql import connect, create_database

@@ -13,7 +13,7 @@ from typing import TextIO, TypeVar
 
 import click
 
-from gateway.program.cli import config_option, one_line_errors
+from gateway.program.options import config_option, one_line_errors
 from gateway.program.settings import ConfigurationError, load_settings
 from service.audit import AuditLog
 from service.cards import Cards

@@ -17,6 +17,7 @@ from gateway.program.settings import (
     DurationSetting,
     ListenerSettings,
     ProgramSettings,
+    Redacted,
     Section,
 )
 from service.access_tokens import AccessTokenMode
@@ -281,7 +282,7 @@ class CallerSettings(Section):
     name: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z._-]{1,64}$")]
     roles: tuple[str, ...]
     certificate: str | None = None
-    key_hashes: tuple[Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")], ...] = ()
+    key_hashes: Annotated[tuple[Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")], ...], Redacted] = ()
     """SHA-256 of its bearer keys, as `sale-service new-key` prints it."""
 
     def to_caller(self) -> Caller:

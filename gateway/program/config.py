@@ -1,0 +1,151 @@
+"""`config show`: the settings in effect, without secrets, and where each one comes from."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import orjson
+from pydantic import BaseModel, SecretStr
+from pydantic_settings import BaseSettings, EnvSettingsSource, TomlConfigSettingsSource
+
+from gateway.program.options import config_option, one_line_errors
+from gateway.program.settings import REDACTED, Address, is_redacted, load_settings, without_password
+
+_DELIMITER, _PREFIX = "__", "SALE_"
+_UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+
+
+class EffectiveSetting(NamedTuple):
+    """A setting as it counts."""
+
+    name: str
+    """As in `http.listen` or `endpoints[0].id`."""
+    value: Any
+    """As JSON has it; `REDACTED` in the place of a secret."""
+    source: str
+    """As in `flag --http`, `environment SALE_HTTP__LISTEN`, `file sale.toml` or `default`."""
+
+
+def config_commands(settings_class: type[BaseSettings], flags: Mapping[str, str]) -> click.Group:
+    """Return the group `config` of a program.
+
+    Args:
+        settings_class: which settings the program has.
+        flags: options of its `serve`, as in `--http`, and the settings that they set, as in `http.listen`.
+    """
+
+    @click.group()
+    def config() -> None:
+        """Look at the settings."""
+
+    @config_option
+    @click.option("--json", "as_json", is_flag=True, help="As a JSON array of objects.")
+    @one_line_errors
+    def show(config: Path | None, as_json: bool, **given: str | None) -> None:
+        """Print the settings in effect, without secrets, and where each comes from."""
+        options = {setting: option for option, setting in flags.items() if given[_argument(option)] is not None}
+        nested: dict[str, Any] = {}
+        for setting, option in options.items():
+            *tables, last = setting.split(".")
+            table = nested
+            for name in tables:
+                table = table.setdefault(name, {})
+            table[last] = given[_argument(option)]
+        settings = load_settings(settings_class, config, nested)
+        shown = list(_effective(settings, _sources(settings_class, config, options)))
+        if as_json:
+            click.echo(orjson.dumps([each._asdict() for each in shown], option=orjson.OPT_INDENT_2).decode())
+        else:
+            for name, value, source in shown:
+                click.echo(f"{name} = {orjson.dumps(value).decode()}  # {source}")
+
+    command: Callable[..., Any] = show
+    for option, setting in flags.items():
+        command = click.option(option, metavar="VALUE", help=f"As of serve: {setting}.")(command)
+    config.command("show")(command)
+    return config
+
+
+def _argument(option: str) -> str:
+    return option.removeprefix("--").replace("-", "_")
+
+
+Source = Callable[[list[str]], str | None]
+"""Returns what it is called if it has a setting, given as the names of its tables and its own."""
+
+
+def _sources(settings_class: type[BaseSettings], file: Path | None, options: Mapping[str, str]) -> list[Source]:
+    variables = {name.upper(): name for name in os.environ}
+    environment = EnvSettingsSource(settings_class)()
+    in_file = {} if file is None else TomlConfigSettingsSource(settings_class, file)()
+
+    def from_environment(path: list[str]) -> str | None:
+        if not _has(environment, path):
+            return None
+        names = [(_PREFIX + _DELIMITER.join(path[:length])).upper() for length in range(len(path), 0, -1)]
+        return next((f"environment {variables[name]}" for name in names if name in variables), None)
+
+    return [
+        lambda path: f"flag {options['.'.join(path)]}" if ".".join(path) in options else None,
+        from_environment,
+        lambda path: f"file {file}" if _has(in_file, path) else None,
+    ]
+
+
+def _has(values: Any, path: list[str]) -> bool:
+    for name in path:
+        if not isinstance(values, Mapping) or name not in values:
+            return False
+        values = values[name]
+    return True
+
+
+def _effective(settings: BaseModel, sources: list[Source], path: tuple[str, ...] = ()) -> Iterator[EffectiveSetting]:
+    for name, field in type(settings).model_fields.items():
+        value, here = getattr(settings, name), (*path, name)
+        if isinstance(value, BaseModel):
+            yield from _effective(value, sources, here)
+            continue
+        found = (source(list(here)) for source in sources)
+        origin = next((each for each in found if each is not None), "default")
+        for suffix, plain in _plain(value, redact=is_redacted(field)):
+            yield EffectiveSetting(".".join(here) + suffix, plain, origin)
+
+
+def _plain(value: Any, *, redact: bool = False) -> Iterator[tuple[str, Any]]:
+    """Return what is to be shown of a value, and where in it that is."""
+    if isinstance(value, BaseModel):
+        for name, field in type(value).model_fields.items():
+            for suffix, plain in _plain(getattr(value, name), redact=is_redacted(field)):
+                yield f".{name}{suffix}", plain
+    elif isinstance(value, tuple) and not isinstance(value, Address) and value:
+        for position, each in enumerate(value):
+            for suffix, plain in _plain(each, redact=redact):
+                yield f"[{position}]{suffix}", plain
+    else:
+        yield "", _leaf(value, redact=redact)
+
+
+def _leaf(value: Any, *, redact: bool) -> Any:
+    if isinstance(value, SecretStr) or (redact and value):
+        return REDACTED
+    if isinstance(value, timedelta):
+        return _duration(value)
+    if isinstance(value, frozenset):
+        return sorted(map(str, value))
+    if isinstance(value, str):
+        return without_password(value)
+    if isinstance(value, tuple) and not isinstance(value, Address):
+        return []
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
+def _duration(value: timedelta) -> str:
+    seconds = value.total_seconds()
+    for unit, length in _UNITS:
+        if seconds % length == 0:
+            return f"{int(seconds) // length}{unit}"
+    return f"{round(seconds * 1000)}ms"
