@@ -12,6 +12,7 @@ from gateway.program.logs import configure_logs
 from gateway.program.options import DISTRIBUTION, config_option, http_option, one_line_errors, workers_option
 from gateway.program.serve import serve as serve_process
 from gateway.program.settings import GatewaySettings, load_settings
+from gateway.program.sound_versions import require_sound_versions
 from gateway.program.workers import supervise
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -36,6 +37,7 @@ def serve(config: Path | None, http: str | None, service: str | None, workers: i
     is a clean stop, 2 a wrong option or setting.
     """
     flags: dict[str, Any] = {"http": {"listen": http, "service": service}, "workers": workers}
+    require_sound_versions()
     settings = load_settings(GatewaySettings, config, flags)
     settings.http.require_protected("http")
     configure_logs()

@@ -11,6 +11,7 @@ from gateway.program.http_ports import bind_http
 from gateway.program.logs import configure_logs
 from gateway.program.options import DISTRIBUTION, config_option, http_option, one_line_errors, workers_option
 from gateway.program.settings import Address, bind, bound_address, load_settings
+from gateway.program.sound_versions import require_sound_versions
 from gateway.program.workers import supervise
 from service.call_log import known_of_call
 from service.program import maintenance
@@ -77,6 +78,7 @@ def serve(
         "store": {"url": store},
         "workers": workers,
     }
+    require_sound_versions()
     settings = load_settings(ServiceSettings, config, flags)
     if dev:
         settings = with_development_defaults(settings)
