@@ -10,6 +10,8 @@ import json
 from service.identifiers import microseconds
 from service.store.records import AuditEntry
 
+# JSON in ASCII without spaces: there is one way to write these values, and no two of them are written alike.
+_CANONICAL = json.JSONEncoder(separators=(",", ":"))
 FIRST_HASH = bytes(32)
 """What stands for the hash before the first entry."""
 
@@ -33,5 +35,4 @@ def next_hash(previous: bytes, entry: AuditEntry) -> bytes:
         entry.subject,
         entry.details,
     )
-    # JSON in ASCII without spaces: there is one way to write these values, and no two of them are written alike.
-    return hashlib.sha256(previous + json.dumps(values, separators=(",", ":")).encode("ascii")).digest()
+    return hashlib.sha256(previous + _CANONICAL.encode(values).encode("ascii")).digest()
