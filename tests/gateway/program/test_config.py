@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from gateway.program import cli as gateway_cli
 from gateway.program.settings import ConfigurationError, load_settings, without_password
-from service.callers import Caller, Credentials
+from service.callers import ROLES, Caller, Credentials
 from service.program import cli as service_cli
 from service.program.settings import ServiceSettings, callers_of, endpoints_of, vault_keys_of
 from tests.merchant import SBC
@@ -101,7 +101,10 @@ def test_neither_settings_nor_keys_show_a_secret_of_theirs(file: Path, monkeypat
     monkeypatch.setenv("SALE_SERVICE__KEY", BEARER)
     settings = load_settings(ServiceSettings, file, {})
     things = [settings, endpoints_of(settings.endpoints), vault_keys_of(settings.vault), callers_of(settings)]
-    things += [Caller("a", frozenset({1}), None, frozenset({bytes.fromhex(HASH)})), Credentials(bytes.fromhex(HASH))]
+    things += [
+        Caller("a", frozenset(ROLES.values()), None, frozenset({bytes.fromhex(HASH)})),
+        Credentials(bytes.fromhex(HASH)),
+    ]
     for thing in (*things, *settings.callers, settings.store, settings.vault):
         text = f"{thing!r} {thing}".lower()
         for canary in CANARIES:
