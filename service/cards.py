@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from service.audit import AuditAction, AuditLog
+from service.blocklist import BIN_DIGITS, Blocklist, Suspect
 from service.errors import ErrorReason, FieldViolation, SaleError
 from service.identifiers import Clock, Randomness, new_client_card_id
 from service.pages import next_token, page_of
@@ -23,6 +24,8 @@ class SourceOfFunds:
     """The payment gateway's id of the card."""
     data: CardData | None = None
     """What is on the card, if it is ours to keep; then there is no server card id."""
+    bin: str | None = None
+    """First digits of its number, as many as are known."""
 
 
 class Cards:
@@ -32,16 +35,25 @@ class Cards:
         store: where they are stored.
         vault: encrypts card data.
         audit_log: what tells who has put, seen and deleted them.
+        blocklist: whose cards, and which ones, are not taken.
         clock: the time.
         randomness: what ids are made of.
     """
 
     def __init__(
-        self, store: Store, vault: Vault, audit_log: AuditLog, *, clock: Clock, randomness: Randomness
+        self,
+        store: Store,
+        vault: Vault,
+        audit_log: AuditLog,
+        blocklist: Blocklist,
+        *,
+        clock: Clock,
+        randomness: Randomness,
     ) -> None:
         self._store = store
         self._vault = vault
         self._audit_log = audit_log
+        self._blocklist = blocklist
         self._clock = clock
         self._randomness = randomness
 
@@ -71,7 +83,9 @@ class Cards:
         card = await self.get(sale.consumer_id, client_card_id)
         if card.endpoint_id not in (None, sale.endpoint_id):
             raise SaleError(ErrorReason.ERROR_REASON_CLIENT_CARD_NOT_FOUND)
-        return SourceOfFunds(card.email, card.server_card_id, self._open(card))
+        data = self._open(card)
+        bin = card.bin if data is None else data.number[:BIN_DIGITS]
+        return SourceOfFunds(card.email, card.server_card_id, data, bin)
 
     async def note_shown(self, sale: Sale, client_card_id: str) -> None:
         """Keep in the audit log that the payment gateway of a sale is about to be shown the data of a card.
@@ -121,11 +135,12 @@ class Cards:
 
         Raises:
             SaleError: ERROR_REASON_PATH_NOT_FOUND, the vault is off; _INVALID_FIELD, the number is none of a card;
-                _CLIENT_CARD_NOT_FOUND, this consumer has no such card in the vault.
+                _BLOCKED; _CLIENT_CARD_NOT_FOUND, this consumer has no such card in the vault.
         """
         self._vault.require_key()
         if not _passes_luhn(data.number):
             raise SaleError.invalid_fields([FieldViolation("card.number", "must be right by the Luhn formula")])
+        await self._blocklist.require_free(Suspect(consumer_id, bin=data.number[:BIN_DIGITS]))
         if client_card_id is None:
             now = self._clock()
             new = StoredCard(new_client_card_id(now, self._randomness), consumer_id, now, email=email)

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 from typing import Literal, NamedTuple
 
+from service.addresses import parse_address
 from service.currencies import CURRENCIES
 from service.errors import ErrorReason, SaleError, StoreUnavailable
 from service.origin import Origin, origin_of_call
@@ -44,13 +45,8 @@ class PaymentGateway:
         )
 
     def _has_address(self, text: str | None) -> bool:
-        try:
-            address = ip_address(text or "")
-        except ValueError:
-            return False
-        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        return any(address in network for network in self.addresses)
+        address = parse_address(text)
+        return address is not None and any(address in network for network in self.addresses)
 
 
 @dataclass(frozen=True, slots=True)

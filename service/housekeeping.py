@@ -36,7 +36,8 @@ class Housekeeping:
 
         Returns:
             How many rows of which kind were changed: `expired_sessions`, `purged_access_tokens`,
-            `purged_idempotency_records`, and with a retention `purged_changes` and `purged_sales`.
+            `purged_idempotency_records`, `purged_blocks`, `purged_limit_uses`, and with a retention `purged_changes`
+            and `purged_sales`.
 
         Raises:
             StoreUnavailable: it could not be finished; what was done is done.
@@ -47,6 +48,8 @@ class Housekeeping:
             "purged_idempotency_records": await _repeat(
                 lambda: self._store.purge_idempotency_records(self._clock(), BATCH)
             ),
+            "purged_blocks": await _repeat(lambda: self._store.purge_blocks(self._clock(), BATCH)),
+            "purged_limit_uses": await _repeat(lambda: self._store.purge_limit_uses(self._clock(), BATCH)),
         }
         if self._retention is not None:
             kept_since = self._clock() - self._retention

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from service.access_tokens import AccessTokens, Authentication
+from service.blocklist import Blocklist, Suspect
 from service.cards import Cards, SourceOfFunds
 from service.currencies import CURRENCIES
 from service.endpoints import Endpoint, Endpoints
@@ -11,10 +12,12 @@ from service.errors import ErrorReason, SaleError
 from service.idempotency import RETENTION, RunningKeys, hash_request
 from service.identifiers import Clock, Randomness, are_of_ours, new_invoice_id, new_nonce
 from service.named_sale import bind_to_log, find_named_sale, is_of
+from service.origin import origin_of_call
 from service.random_sums import draw_random_sum
+from service.sale_limits import SaleLimits, refusal
 from service.sale_states import FINAL, SaleState
 from service.signing import check_signature, same, same_signature, session_signature
-from service.store import IdempotencyRecord, IdentifierTaken, Sale, Store
+from service.store import IdempotencyRecord, IdentifierTaken, LimitReached, Sale, Store
 
 _ATTEMPTS = 3
 """How often new identifiers are drawn: ones this long are taken only where the source of randomness repeats itself."""
@@ -72,6 +75,8 @@ class Sales:
         endpoints: where they can go.
         access_tokens: who may open one.
         cards: what they can be paid with.
+        limits: how many may be opened within a time.
+        blocklist: of whom none is opened or confirmed.
         session_ttl: how long after it was opened a session can be checked first.
         clock: the time.
         randomness: what invoice ids and nonces are made of.
@@ -83,6 +88,8 @@ class Sales:
         endpoints: Endpoints,
         access_tokens: AccessTokens,
         cards: Cards,
+        limits: SaleLimits,
+        blocklist: Blocklist,
         *,
         session_ttl: timedelta,
         clock: Clock,
@@ -92,6 +99,8 @@ class Sales:
         self._endpoints = endpoints
         self._access_tokens = access_tokens
         self._cards = cards
+        self._limits = limits
+        self._blocklist = blocklist
         self._session_ttl = session_ttl
         self._clock = clock
         self._randomness = randomness
@@ -108,11 +117,12 @@ class Sales:
             The sale, which is stored durably.
 
         Raises:
-            SaleError: ERROR_REASON_ACCESS_TOKEN_INVALID, _CURRENCY_NOT_ACCEPTED, _AMOUNT_OUT_OF_LIMITS,
-                _IDEMPOTENCY_KEY_REUSED, _IDEMPOTENCY_KEY_IN_USE or _SERVER_UNAVAILABLE; no session was opened, but the
-                last leaves open whether one was.
+            SaleError: ERROR_REASON_ACCESS_TOKEN_INVALID, _BLOCKED, _CURRENCY_NOT_ACCEPTED, _AMOUNT_OUT_OF_LIMITS,
+                _TOO_MANY_SALES, _IDEMPOTENCY_KEY_REUSED, _IDEMPOTENCY_KEY_IN_USE or _SERVER_UNAVAILABLE; no session was
+                opened, but the last leaves open whether one was.
         """
         consumer = await self._access_tokens.authenticate(request.access_token, request.serial_number)
+        await self._blocklist.require_free(_suspect_of(request, consumer))
         if idempotency_key is None:
             sale = await self._open(request, consumer, None)
         else:
@@ -132,7 +142,8 @@ class Sales:
 
         Raises:
             SaleError: ERROR_REASON_INVOICE_NOT_FOUND, _CALLER_NOT_PERMITTED, _SESSION_MISMATCH, _SESSION_EXPIRED,
-                _CLIENT_CARD_NOT_FOUND, _SESSION_ALREADY_CHECKED or _SERVER_UNAVAILABLE; the sale stays as it was.
+                _CLIENT_CARD_NOT_FOUND, _BLOCKED, _SESSION_ALREADY_CHECKED or _SERVER_UNAVAILABLE; the sale stays as it
+                was.
         """
         sale = await find_named_sale(self._store, request.invoice_id)
         bind_to_log(sale, self._endpoints)
@@ -145,6 +156,10 @@ class Sales:
         card = None
         if request.client_card_id is not None:
             card = await self._cards.source_of_funds(sale, request.client_card_id)
+        bin = None if card is None else card.bin
+        await self._blocklist.require_free(
+            Suspect(sale.consumer_id, sale.serial_number, sale.imei, sale.ip_addresses, bin)
+        )
         # Also where it was found bound: what was found need not be durable yet.
         sale = await self._store.bind_check(sale.invoice_id, request.session_token, request.client_card_id, now)
         _require_open(sale, request.session_token, now)
@@ -184,11 +199,14 @@ class Sales:
         for _ in range(_ATTEMPTS):
             sale = self._new_sale(request, consumer, endpoint)
             record = None if idempotency_key is None else _record(sale, idempotency_key, request)
+            charges = self._limits.charges(sale, origin_of_call().address)
             try:
-                earlier = await self._store.open_session(sale, record)
+                outcome = await self._store.open_session(sale, record, charges)
             except IdentifierTaken:
                 continue
-            return sale if earlier is None else await self._repeat(request, earlier)
+            if isinstance(outcome, LimitReached):
+                raise refusal(outcome)
+            return sale if outcome is None else await self._repeat(request, outcome)
         raise RuntimeError("the source of randomness repeats itself")
 
     def _new_sale(self, request: InitiateSale, consumer: Authentication, endpoint: Endpoint) -> Sale:
@@ -225,6 +243,12 @@ class Sales:
             email=consumer.email,
             random_sum_centis=limits and draw_random_sum(limits, self._randomness),
         )
+
+
+def _suspect_of(request: InitiateSale, consumer: Authentication) -> Suspect:
+    address = origin_of_call().address
+    addresses = request.ip_addresses if address is None else (address, *request.ip_addresses)
+    return Suspect(consumer.consumer_id, request.serial_number, request.imei, addresses)
 
 
 def _record(sale: Sale, idempotency_key: str, request: InitiateSale) -> IdempotencyRecord:

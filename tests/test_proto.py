@@ -7,7 +7,12 @@ import protovalidate
 import pytest
 from buf.validate import validate_pb2
 from connectingparty.multiplex.v1 import multiplex_service_pb2
-from connectingparty.sale.v1 import access_token_service_pb2, card_service_pb2, sale_service_pb2
+from connectingparty.sale.v1 import (
+    access_token_service_pb2,
+    blocklist_service_pb2,
+    card_service_pb2,
+    sale_service_pb2,
+)
 from connectingparty.sale.v1.access_pb2 import access
 from connectingparty.sale.v1.error_reason_pb2 import ErrorCause, ErrorReason, error_kind
 from connectingparty.sale.v1.sale_pb2 import Location
@@ -16,6 +21,7 @@ from google.api.annotations_pb2 import http
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.rpc.code_pb2 import Code
 
+SERVICES = (sale_service_pb2, access_token_service_pb2, card_service_pb2, blocklist_service_pb2)
 ERRORS = """
 1000 INVALID_REQUEST    400 INVALID_ARGUMENT
 1001 INVALID_REQUEST    400 INVALID_ARGUMENT
@@ -61,7 +67,7 @@ def test_every_error_is_told_as_the_contract_says() -> None:
 
 
 def requests() -> Iterator[Descriptor]:
-    for file in (sale_service_pb2, access_token_service_pb2, card_service_pb2):
+    for file in SERVICES:
         for service in file.DESCRIPTOR.services_by_name.values():
             for rpc in service.methods:
                 yield rpc.input_type
@@ -87,7 +93,7 @@ def test_every_string_of_a_request_refuses_nul(field: FieldDescriptor) -> None:
 
 def test_the_routes_are_those_of_the_contract() -> None:
     routes = set()
-    for file in (sale_service_pb2, access_token_service_pb2, card_service_pb2):
+    for file in SERVICES:
         for service in file.DESCRIPTOR.services_by_name.values():
             for rpc in service.methods:
                 rule = rpc.GetOptions().Extensions[http]
@@ -105,7 +111,7 @@ def test_the_routes_are_those_of_the_contract() -> None:
 
 
 def test_every_rpc_says_who_may_call_it() -> None:
-    for file in (sale_service_pb2, access_token_service_pb2, card_service_pb2, multiplex_service_pb2):
+    for file in (*SERVICES, multiplex_service_pb2):
         for service in file.DESCRIPTOR.services_by_name.values():
             for rpc in service.methods:
                 options = rpc.GetOptions()

@@ -7,6 +7,7 @@ import grpc
 import httpx2
 from connectingparty.sale.v1.access_token_service_pb2 import RequestAccessTokenRequest
 from connectingparty.sale.v1.access_token_service_pb2_grpc import AccessTokenServiceStub
+from connectingparty.sale.v1.blocklist_service_pb2_grpc import BlocklistServiceStub
 from connectingparty.sale.v1.card_service_pb2_grpc import CardServiceStub
 from connectingparty.sale.v1.error_reason_pb2 import ErrorReason
 from connectingparty.sale.v1.sale_service_pb2 import (
@@ -106,6 +107,7 @@ class OverGrpc:
         self.sales = SaleServiceStub(channel)
         self.access_tokens = AccessTokenServiceStub(channel)
         self.cards = CardServiceStub(channel)
+        self.blocklist = BlocklistServiceStub(channel)
 
     def request_access_token(self) -> str:
         return self.access_tokens.RequestAccessToken(RequestAccessTokenRequest(), timeout=20).session.access_token

@@ -17,6 +17,7 @@ from service.call_log import known_of_call
 from service.program import maintenance
 from service.program.audit import audit
 from service.program.development import banner, with_development_defaults
+from service.program.filter_settings import sale_limits_of
 from service.program.new_key import new_key
 from service.program.serve import serve as serve_process
 from service.program.serve import serve_worker
@@ -69,7 +70,7 @@ def serve(
 ) -> None:
     """Serve the gRPC port and, in the same process, the JSON gateway.
 
-    SIGHUP reads the endpoints, their control keys and the vault keys again. Stops on SIGTERM or Ctrl-C once the
+    SIGHUP reads the endpoints, the limits and all keys again. Stops on SIGTERM or Ctrl-C once the
     requests that run are answered. Exit code 0 is a clean stop, 2 a wrong option or setting.
     """
     flags: dict[str, Any] = {
@@ -85,7 +86,8 @@ def serve(
     settings.grpc.require_protected("grpc")
     if not no_http:
         settings.http.require_protected("http")
-    endpoints_of(settings.endpoints)
+    endpoints = endpoints_of(settings.endpoints)
+    sale_limits_of(settings.sale_limits, {endpoint.id for endpoint in endpoints})
     vault_keys_of(settings.vault)
     callers_of(settings)
     configure_logs(known_of_call)

@@ -16,6 +16,7 @@ import click
 from gateway.program.options import config_option, one_line_errors
 from gateway.program.settings import ConfigurationError, load_settings
 from service.audit import AuditLog
+from service.blocklist import Blocklist
 from service.cards import Cards
 from service.errors import SaleError
 from service.housekeeping import Housekeeping
@@ -89,7 +90,8 @@ def reencrypt_cards(config: Path | None, store: str | None) -> None:
     async def run(store: Store) -> None:
         begin_from(Origin("sale-service reencrypt-cards"))
         audit_log = AuditLog(store, clock=utc_now, randomness=secrets.token_bytes)
-        cards = Cards(store, vault, audit_log, clock=utc_now, randomness=secrets.token_bytes)
+        blocklist = Blocklist(store, audit_log, clock=utc_now)
+        cards = Cards(store, vault, audit_log, blocklist, clock=utc_now, randomness=secrets.token_bytes)
         count, broken = await cards.reencrypt()
         click.echo(f"reencrypted_cards {count}")
         if broken:

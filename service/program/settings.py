@@ -23,6 +23,7 @@ from gateway.program.settings import (
 from service.access_tokens import AccessTokenMode
 from service.callers import ROLES, Caller, Callers
 from service.endpoints import MAX_AMOUNT_CENTIS, CentisRange, Endpoint, Endpoints, PaymentGateway
+from service.program.filter_settings import SaleLimitSettings
 from service.program.grpc_limits import GrpcLimitsSettings
 from service.signing import ControlKey, parse_control_key
 from service.vault import KEY_BYTES, VaultKey
@@ -310,6 +311,8 @@ class ServiceSettings(ProgramSettings):
     endpoints: tuple[EndpointSettings, ...] = ()
     callers: tuple[CallerSettings, ...] = ()
     """Who may call over gRPC, the gateway of another process among them."""
+    sale_limits: tuple[SaleLimitSettings, ...] = ()
+    """How much may be sold within a time."""
     _development: bool = PrivateAttr(default=False)
 
     @property

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from connectingparty.sale.v1.blocklist_service_pb2 import Block, BlockKind
 from connectingparty.sale.v1.card_service_pb2 import Card
 from connectingparty.sale.v1.sale_pb2 import Location, QueryParameter, Sale, StatusReport
 from google.protobuf.message import Message
@@ -13,6 +14,8 @@ from service.store import records
 
 CONTROL = "control"
 """The parameter of a callback that is not shown: whoever has it could send the callback under another type."""
+
+_BLOCK_KIND = "BLOCK_KIND_"
 
 
 def timestamp(moment: datetime) -> Timestamp:
@@ -106,4 +109,21 @@ def card_message(card: records.StoredCard) -> Card:
         email=card.email,
         invoice_id=card.invoice_id,
         create_time=timestamp(card.create_time),
+    )
+
+
+def block_kind_name(kind: BlockKind.ValueType) -> str:
+    """Return how the domain names a kind of block."""
+    return BlockKind.Name(kind).removeprefix(_BLOCK_KIND)
+
+
+def block_message(block: records.Block) -> Block:
+    """Return a block."""
+    return Block(
+        kind=BlockKind.Value(_BLOCK_KIND + block.kind),
+        value=block.value,
+        reason=block.reason,
+        expire_time=None if block.expire_time is None else timestamp(block.expire_time),
+        create_time=timestamp(block.create_time),
+        caller=block.caller,
     )

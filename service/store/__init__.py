@@ -3,15 +3,19 @@
 Each method is one atomic step, and what it wrote is durable (on the disk) when it returns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from service.store.records import (
     AuditEntry,
     AuditLink,
+    Block,
+    BlockKey,
     ChainedEntry,
+    Charge,
     IdempotencyRecord,
+    LimitReached,
     PurgeStep,
     Sale,
     SaleChange,
@@ -27,9 +31,13 @@ __all__ = [
     "MAX_OTHER_REPORTS",
     "AuditEntry",
     "AuditLink",
+    "Block",
+    "BlockKey",
     "ChainedEntry",
+    "Charge",
     "IdempotencyRecord",
     "IdentifierTaken",
+    "LimitReached",
     "PositionUnknown",
     "PurgeStep",
     "Sale",
@@ -69,15 +77,19 @@ class Store(Protocol):
     nothing is ever changed or removed, by no method.
     """
 
-    async def open_session(self, sale: Sale, record: IdempotencyRecord | None) -> IdempotencyRecord | None:
-        """Store a new sale, and with it the record of its idempotency key if it has one.
+    async def open_session(
+        self, sale: Sale, record: IdempotencyRecord | None, charges: Sequence[Charge] = ()
+    ) -> IdempotencyRecord | LimitReached | None:
+        """Store a new sale, and with it the record of its idempotency key if it has one, where all limits have room.
 
         Args:
             sale: the sale.
             record: the record; a stored one with the same token and key, not expired at `sale.initiate_time`, wins.
+            charges: what the sale takes of limits, one each.
 
         Returns:
-            None if the sale was stored; otherwise the record that won, and nothing was stored.
+            None if the sale was stored; otherwise the record that won, or that a limit has no room. Then nothing was
+            stored, and nothing was taken of any limit.
 
         Raises:
             IdentifierTaken: the invoice id or the nonce is not new.
@@ -262,6 +274,30 @@ class Store(Protocol):
     async def count_unchained_audit_entries(self) -> UnchainedEntries:
         """Return how many audit entries are not in the chain; it looks at all that there are."""
 
+    async def put_block(self, block: Block, audit: AuditEntry) -> None:
+        """Store a block, in the place of the one with its key if there is one."""
+
+    async def remove_block(self, key: BlockKey, audit: AuditEntry) -> None:
+        """Remove a block, if there is one."""
+
+    async def list_blocks(
+        self, kind: str | None, beyond: BlockKey | None, limit: int, now: datetime
+    ) -> Sequence[Block]:
+        """Return the blocks that are not expired, in the order of their keys.
+
+        Args:
+            kind: only those of this kind; None for all.
+            beyond: only those with a larger key.
+            limit: how many at most.
+            now: the time.
+        """
+
+    async def find_block_shapes(self) -> Collection[tuple[str, int]]:
+        """Return the kinds and prefix lengths that blocks have, at a cost that does not grow with the blocks."""
+
+    async def has_block(self, keys: Sequence[BlockKey], now: datetime) -> bool:
+        """Tell whether there is a block with one of these keys that is not expired."""
+
     async def expire_sessions(self, now: datetime, limit: int) -> int:
         """Move sales that are still INITIATED, and whose time is over, to EXPIRED; return how many.
 
@@ -273,6 +309,12 @@ class Store(Protocol):
 
     async def purge_idempotency_records(self, now: datetime, limit: int) -> int:
         """Remove idempotency records that have expired; return how many."""
+
+    async def purge_blocks(self, now: datetime, limit: int) -> int:
+        """Remove blocks that have expired; return how many."""
+
+    async def purge_limit_uses(self, now: datetime, limit: int) -> int:
+        """Remove uses of limits of which all has come back; return how many."""
 
     async def purge_changes(self, made_before: datetime, limit: int) -> int:
         """Remove the oldest changes, as long as all up to there were made before this moment; return how many.

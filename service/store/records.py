@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from service.sale_states import SaleState
@@ -212,3 +212,61 @@ class UnchainedEntries(NamedTuple):
     """How many are going to be soon."""
     lost: int
     """How many have no place and wait for none: the end of the chain was cut off, or they were put in by hand."""
+
+
+class Charge(NamedTuple):
+    """What a new sale takes of a limit."""
+
+    key: bytes
+    """Which limit, and whose: 32 bytes."""
+    share: timedelta
+    """The part of the window that it fills."""
+    window: timedelta
+    """How much there is before anything is taken; it comes back as time goes."""
+
+
+class LimitReached(NamedTuple):
+    """A limit has no room for a sale now."""
+
+    wait: timedelta
+    """When there is room in every limit of the sale, unless others take it before."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitUse:
+    """What was taken of a limit."""
+
+    key: bytes
+    """As of `Charge`."""
+    end_time: datetime
+    """When all of it has come back."""
+
+
+class BlockKey(NamedTuple):
+    """What is blocked."""
+
+    kind: str
+    """Its kind, as `connectingparty.sale.v1.BlockKind` names it without the prefix."""
+    prefix_length: int
+    """Of an address in bits, of a bin in digits; otherwise 0."""
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Something that no sale is taken from. Kind, prefix length and value identify it, as of `BlockKey`."""
+
+    kind: str
+    prefix_length: int
+    value: str
+    reason: str
+    create_time: datetime
+    expire_time: datetime | None
+    """From then on it is not blocked any more."""
+    caller: str
+    """Who has blocked it."""
+
+    @property
+    def key(self) -> BlockKey:
+        """What identifies it."""
+        return BlockKey(self.kind, self.prefix_length, self.value)

@@ -1,12 +1,13 @@
 """What every engine decides alike, between the statements of one step."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from service.sale_states import has_got_to, is_known, is_state_of, legal_moves_of
 from service.store import MAX_OTHER_REPORTS, PositionUnknown
-from service.store.records import Sale, StatusReport, StoredCard
+from service.store.records import Charge, LimitReached, Sale, StatusReport, StoredCard
 
 
 class WeighedReport(NamedTuple):
@@ -83,3 +84,21 @@ def require_complete(after: int, positions: Sequence[int], purged: int, last: in
     without_gap = list(range(after + 1, after + 1 + len(positions)))
     if not purged <= after <= last or list(positions) != without_gap or (not positions and after < last):
         raise PositionUnknown
+
+
+def weigh_charges(
+    charges: Sequence[Charge], end_times: Mapping[bytes, datetime], now: datetime
+) -> LimitReached | Mapping[bytes, datetime]:
+    """Decide whether all limits of a sale have room for it.
+
+    Args:
+        charges: what it takes of them, one each.
+        end_times: of the uses that are stored, by their keys.
+        now: when it is initiated.
+
+    Returns:
+        The end times as it leaves them, by their keys; or, if one limit has no room, that.
+    """
+    taken = {charge.key: max(end_times.get(charge.key, now), now) + charge.share for charge in charges}
+    wait = max((taken[charge.key] - charge.window - now for charge in charges), default=timedelta())
+    return LimitReached(wait) if wait > timedelta() else taken

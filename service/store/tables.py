@@ -11,8 +11,10 @@ from service.sale_states import SaleState, state_name
 from service.store.records import (
     AuditEntry,
     AuditLink,
+    Block,
     ChainedEntry,
     IdempotencyRecord,
+    LimitUse,
     Sale,
     SaleChange,
     StatusReport,
@@ -156,12 +158,16 @@ class Tables:
         )
         self.audit_entries = Table("audit_entries", AuditEntry, *engine, ("entry_id",))
         self.audit_chain = Table("audit_chain", AuditLink, *engine, ("position",))
+        self.limit_uses = Table("limit_uses", LimitUse, *engine, ("key",))
+        self.blocks = Table("blocks", Block, *engine, ("kind", "prefix_length", "value"))
         copied: tuple[Table[Any], ...] = (
             self.sales,
             Table("status_reports", _ArrivedReport, *engine, ("invoice_id", "arrival")),
             self.cards,
             self.access_tokens,
             self.idempotency_records,
+            self.limit_uses,
+            self.blocks,
             Table("sale_changes", _StoredChange, *engine, ("position",)),
             self.audit_entries,
             self.audit_chain,

@@ -16,6 +16,7 @@ import asyncpg
 import pytest
 from click.testing import CliRunner, Result
 from connectingparty.sale.v1.access_token_service_pb2 import RevokeAccessTokenRequest
+from connectingparty.sale.v1.blocklist_service_pb2 import AddBlockRequest, BlockKind
 from connectingparty.sale.v1.card_service_pb2 import DeleteCardRequest, PutCardRequest
 from connectingparty.sale.v1.sale_service_pb2 import WatchSalesRequest
 
@@ -27,7 +28,7 @@ from service.store.sqlite.tables import CARDS, SALES, STATUS_REPORTS
 from service.store.tables import Page
 from tests.conftest import Deployment, deploy
 from tests.contract.test_callback import checked, stored
-from tests.contract.test_cards import NUMBER, card_data, consumer_of
+from tests.contract.test_cards import NUMBER, card_data, consumer_of, refusal
 from tests.contract.test_watch import take
 from tests.merchant import (
     RANDOM_SUM,
@@ -50,6 +51,8 @@ TABLES = (
     "sale_changes",
     "audit_entries",
     "audit_chain",
+    "limit_uses",
+    "blocks",
 )
 PROGRAM = str(PROGRAMS / "sale-service")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -190,6 +193,8 @@ def test_the_servers_after_a_copy_go_on_where_the_one_before_it_stopped(path: Pa
         ended = checked(before.http)
         for status in ("unknown", "processing", "approved"):
             assert before.http.callback(callback_parameters(ended, status)).code == 0
+        block = AddBlockRequest(kind=BlockKind.BLOCK_KIND_BIN, value="5555", reason="fraud")
+        before.grpc.blocklist.AddBlock(block, timeout=20)
         while_it_serves = require_copied(path, target)
         before.grpc.cards.DeleteCard(DeleteCardRequest(consumer_id=anna.id, client_card_id=deleted), timeout=20)
         revoked = before.http.request_access_token()
@@ -211,6 +216,8 @@ def test_the_servers_after_a_copy_go_on_where_the_one_before_it_stopped(path: Pa
     with ExitStack() as stack:
         (folder / "after").mkdir()
         after = deploy(stack, "one process", folder / "after", store=target)
+        blocked = PutCardRequest(consumer_id=anna.id, card=card_data("5555555555554444"))
+        assert refusal(after.grpc.cards.PutCard, blocked).code == 2003
         assert watched(after, 6, changes[2].cursor) == changes[3:]
         assert stored(after, ended).status_reports == reports
         assert after.http.initiate(document, "order-1") == opened

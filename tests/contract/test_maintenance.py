@@ -134,7 +134,18 @@ def test_purge_does_what_is_due(tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.split() == [
             *("expired_sessions", "1", "purged_access_tokens", "0"),
-            *("purged_idempotency_records", "0", "purged_changes", "6", "purged_sales", "1"),
+            *(
+                "purged_idempotency_records",
+                "0",
+                "purged_blocks",
+                "0",
+                "purged_limit_uses",
+                "0",
+                "purged_changes",
+                "6",
+                "purged_sales",
+                "1",
+            ),
         ]
         assert state(deployment, late["invoiceId"]) == "EXPIRED"
         assert state(deployment, open_) == "CHECKED"

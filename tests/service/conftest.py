@@ -9,8 +9,10 @@ import pytest
 
 from service.access_tokens import AccessTokens
 from service.audit import AuditLog
+from service.blocklist import Blocklist
 from service.cards import Cards
 from service.endpoints import Endpoint, Endpoints
+from service.sale_limits import SaleLimits
 from service.sales import InitiateSale, Sales
 from service.signing import parse_control_key
 from service.store.sqlite import SqliteStore
@@ -94,8 +96,25 @@ def vault(randomness: Randomness) -> Vault:
 
 
 @pytest.fixture
-def cards(store: SqliteStore, vault: Vault, audit_log: AuditLog, clock: Clock, randomness: Randomness) -> Cards:
-    return Cards(store, vault, audit_log, clock=clock, randomness=randomness)
+def blocklist(store: SqliteStore, audit_log: AuditLog, clock: Clock) -> Blocklist:
+    return Blocklist(store, audit_log, clock=clock)
+
+
+@pytest.fixture
+def cards(
+    store: SqliteStore,
+    vault: Vault,
+    audit_log: AuditLog,
+    blocklist: Blocklist,
+    clock: Clock,
+    randomness: Randomness,
+) -> Cards:
+    return Cards(store, vault, audit_log, blocklist, clock=clock, randomness=randomness)
+
+
+@pytest.fixture
+def limits() -> SaleLimits:
+    return SaleLimits()
 
 
 @pytest.fixture
@@ -104,6 +123,8 @@ def sales(
     endpoints: Endpoints,
     access_tokens: AccessTokens,
     cards: Cards,
+    limits: SaleLimits,
+    blocklist: Blocklist,
     clock: Clock,
     randomness: Randomness,
 ) -> Sales:
@@ -112,6 +133,8 @@ def sales(
         endpoints,
         access_tokens,
         cards,
+        limits,
+        blocklist,
         session_ttl=timedelta(minutes=30),
         clock=clock,
         randomness=randomness,

@@ -17,11 +17,13 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, 
 
 from service.access_tokens import AccessTokens, Binding
 from service.audit import AuditLog
+from service.blocklist import Blocklist
 from service.card_mapping import CardMapping, Notification
 from service.cards import Cards
 from service.endpoints import Endpoint, Endpoints
 from service.errors import ErrorReason, SaleError
 from service.housekeeping import Housekeeping
+from service.sale_limits import SaleLimits
 from service.sale_states import SaleState
 from service.sales import CheckSale, InitiateSale, Sales
 from service.signing import parse_control_key
@@ -113,8 +115,12 @@ class SaleLife(RuleBasedStateMachine):
         self.tokens = AccessTokens(
             store, endpoints, audit_log, mode="issued", ttl=timedelta(days=1), public=True, **tools
         )
-        self.cards = Cards(store, Vault([VaultKey("1", b"k" * 32)], secrets.token_bytes), audit_log, **tools)
-        self.domain = Sales(store, endpoints, self.tokens, self.cards, session_ttl=TTL, **tools)
+        vault = Vault([VaultKey("1", b"k" * 32)], secrets.token_bytes)
+        blocklist = Blocklist(store, audit_log, clock=self.clock)
+        self.cards = Cards(store, vault, audit_log, blocklist, **tools)
+        self.domain = Sales(
+            store, endpoints, self.tokens, self.cards, SaleLimits(), blocklist, session_ttl=TTL, **tools
+        )
         self.mapping = CardMapping(store, endpoints, self.tokens, audit_log, **tools)
         self.reports = StatusReports(store, endpoints, clock=self.clock)
         self.housekeeping = Housekeeping(store, clock=self.clock, retention=None)

@@ -13,6 +13,7 @@ import apsw
 import pytest
 
 from service.access_tokens import AccessTokens, Binding
+from service.blocklist import Blocklist
 from service.call_log import begin_call, known_of_call
 from service.cards import Cards, SourceOfFunds
 from service.currencies import CURRENCIES
@@ -20,6 +21,7 @@ from service.endpoints import CentisRange, Endpoint, Endpoints
 from service.errors import ErrorReason, SaleError
 from service.idempotency import RETENTION
 from service.identifiers import hash_access_token
+from service.sale_limits import SaleLimits
 from service.sales import CheckSale, ConfirmedSale, InitiateSale, Sales
 from service.signing import parse_control_key
 from service.store import Sale, StoredCard
@@ -339,13 +341,22 @@ async def test_two_processes_that_store_one_key_at_once_answer_the_same(
     endpoints: Endpoints,
     access_tokens: AccessTokens,
     cards: Cards,
+    blocklist: Blocklist,
     request_: InitiateSale,
     clock: Clock,
     randomness: Randomness,
 ) -> None:
     # Each process has its own idea of what runs; the store has the last word.
     other = Sales(
-        store, endpoints, access_tokens, cards, session_ttl=timedelta(minutes=30), clock=clock, randomness=randomness
+        store,
+        endpoints,
+        access_tokens,
+        cards,
+        SaleLimits(),
+        blocklist,
+        session_ttl=timedelta(minutes=30),
+        clock=clock,
+        randomness=randomness,
     )
     one, two = await asyncio.gather(sales.initiate(request_, "order-1"), other.initiate(request_, "order-1"))
 

@@ -3,13 +3,23 @@
 Nothing is kept in a process that another one would miss. Reads and writes go to the server that takes writes.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from service.errors import StoreUnavailable
-from service.store.postgresql import access_tokens, audit_log, cards, changes, idempotency_records, reports, sales
+from service.store.postgresql import (
+    access_tokens,
+    audit_log,
+    blocks,
+    cards,
+    changes,
+    idempotency_records,
+    limit_uses,
+    reports,
+    sales,
+)
 from service.store.postgresql.audit_chaining import AuditChaining
 from service.store.postgresql.batches import Batches
 from service.store.postgresql.database import Connection, Database, commit_something, within_patience
@@ -18,8 +28,12 @@ from service.store.postgresql.sales import NewCheck, NewSession
 from service.store.postgresql.schema import begin_use, require_current
 from service.store.records import (
     AuditEntry,
+    Block,
+    BlockKey,
     ChainedEntry,
+    Charge,
     IdempotencyRecord,
+    LimitReached,
     PurgeStep,
     Sale,
     SaleChange,
@@ -52,16 +66,22 @@ class PostgresqlStore:
         self._news = News(database, self._order_all_changes)
         self._audit_chaining = AuditChaining(lambda: self._write(audit_log.chain_audit_entries))
         self._sessions = Batches(self._open_sessions)
+        self._limited_sessions = Batches(self._open_limited_sessions, max_running=1)
         self._checks = Batches(self._bind_checks)
         self._sought_sales = Batches(self._find_sales)
         self._sought_tokens = Batches(self._find_access_tokens)
         self._sought_changes = Batches(self._find_changes)
+        self._sought_shapes = Batches(self._find_block_shapes)
+        self._sought_blocks = Batches(self._have_blocks)
         self._all_batches: Sequence[Batches[Any, Any]] = (
             self._sessions,
+            self._limited_sessions,
             self._checks,
             self._sought_sales,
             self._sought_tokens,
             self._sought_changes,
+            self._sought_shapes,
+            self._sought_blocks,
             self._orderings,
             self._confirmations,
         )
@@ -83,14 +103,19 @@ class PostgresqlStore:
             await self._database.write(begin_use)
             self._audit_chaining.begin_soon()
 
-    async def open_session(self, sale: Sale, record: IdempotencyRecord | None) -> IdempotencyRecord | None:
+    async def open_session(
+        self, sale: Sale, record: IdempotencyRecord | None, charges: Sequence[Charge] = ()
+    ) -> IdempotencyRecord | LimitReached | None:
         """See `service.store.Store`."""
-        session = NewSession(sale, record)
+        session = NewSession(sale, record, charges)
+        outcome: IdempotencyRecord | LimitReached | None = None
         async with within_patience():
-            is_open = await self._sessions.submit(session)
-            earlier = None if is_open else await self._write(sales.open_session, session)
+            if charges:
+                outcome = await self._limited_sessions.submit(session)
+            elif not await self._sessions.submit(session):
+                outcome = await self._write(sales.open_session, session)
         self._news.tell()
-        return earlier
+        return outcome
 
     async def find_sale(self, invoice_id: str) -> Sale | None:
         """See `service.store.Store`."""
@@ -238,6 +263,28 @@ class PostgresqlStore:
         """See `service.store.Store`."""
         return await self._read(audit_log.count_unchained_audit_entries)
 
+    async def put_block(self, block: Block, audit: AuditEntry) -> None:
+        """See `service.store.Store`."""
+        await self._audited(blocks.put_block, block, audit)
+
+    async def remove_block(self, key: BlockKey, audit: AuditEntry) -> None:
+        """See `service.store.Store`."""
+        await self._audited(blocks.remove_block, key, audit)
+
+    async def list_blocks(
+        self, kind: str | None, beyond: BlockKey | None, limit: int, now: datetime
+    ) -> Sequence[Block]:
+        """See `service.store.Store`."""
+        return await self._read(blocks.list_blocks, kind, beyond, limit, now)
+
+    async def find_block_shapes(self) -> Collection[tuple[str, int]]:
+        """See `service.store.Store`."""
+        return await self._sought_shapes.submit(None)
+
+    async def has_block(self, keys: Sequence[BlockKey], now: datetime) -> bool:
+        """See `service.store.Store`."""
+        return await self._sought_blocks.submit(blocks.Sought(keys, now))
+
     async def expire_sessions(self, now: datetime, limit: int) -> int:
         """See `service.store.Store`."""
         return await self._change(sales.expire_sessions, now, limit)
@@ -249,6 +296,14 @@ class PostgresqlStore:
     async def purge_idempotency_records(self, now: datetime, limit: int) -> int:
         """See `service.store.Store`."""
         return await self._write(idempotency_records.purge_records, now, limit)
+
+    async def purge_blocks(self, now: datetime, limit: int) -> int:
+        """See `service.store.Store`."""
+        return await self._write(blocks.purge_blocks, now, limit)
+
+    async def purge_limit_uses(self, now: datetime, limit: int) -> int:
+        """See `service.store.Store`."""
+        return await self._write(limit_uses.purge_limit_uses, now, limit)
 
     async def purge_changes(self, made_before: datetime, limit: int) -> int:
         """See `service.store.Store`."""
@@ -278,6 +333,9 @@ class PostgresqlStore:
         opened = await self._write(sales.open_new_sessions, sessions)
         return [session.sale.invoice_id in opened for session in sessions]
 
+    async def _open_limited_sessions(self, sessions: Sequence[NewSession]) -> Sequence[limit_uses.Outcome]:
+        return await self._write(limit_uses.open_limited_sessions, sessions)
+
     async def _bind_checks(self, checks: Sequence[NewCheck]) -> Sequence[Sale | None]:
         bound = {sale.invoice_id: sale for sale in await self._write(sales.bind_free_checks, checks)}
         return [bound.get(check.invoice_id) for check in checks]
@@ -292,6 +350,12 @@ class PostgresqlStore:
         # Readers that keep up all want the same.
         found = {each: await self._read(changes.find_changes, *each) for each in dict.fromkeys(wanted)}
         return [found[each] for each in wanted]
+
+    async def _find_block_shapes(self, asked: Sequence[None]) -> Sequence[Collection[tuple[str, int]]]:
+        return [await self._read(blocks.find_block_shapes)] * len(asked)
+
+    async def _have_blocks(self, sought: Sequence[blocks.Sought]) -> Sequence[bool]:
+        return await self._read(blocks.have_blocks, sought)
 
     async def _order_changes(self, asked: Sequence[None]) -> Sequence[int]:
         # Whoever asks for it while it runs asks for changes that it may not see.

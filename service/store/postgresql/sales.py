@@ -21,7 +21,7 @@ from service.store.postgresql.tables import (
     recorded,
     typed_placeholders,
 )
-from service.store.records import IdempotencyRecord, PurgeStep, Sale, SaleFilter, SalePage
+from service.store.records import Charge, IdempotencyRecord, PurgeStep, Sale, SaleFilter, SalePage
 from service.store.sale_lists import SaleList
 from service.store.tables import CHANGING
 
@@ -88,6 +88,7 @@ class NewSession(NamedTuple):
 
     sale: Sale
     record: IdempotencyRecord | None
+    charges: Sequence[Charge] = ()
 
 
 class NewCheck(NamedTuple):
@@ -107,7 +108,7 @@ async def open_new_sessions(connection: Connection, sessions: Sequence[NewSessio
     """
     rows = [
         (*SALES.row(sale), *(_NO_RECORD if record is None else IDEMPOTENCY_RECORDS.row(record)))
-        for sale, record in sorted(sessions, key=_lock_order)
+        for sale, record, _ in sorted(sessions, key=lock_order)
     ]
     try:
         return {row["invoice_id"] for row in await connection.fetchmany(_OPEN, rows)}
@@ -117,7 +118,7 @@ async def open_new_sessions(connection: Connection, sessions: Sequence[NewSessio
 
 async def open_session(connection: Connection, session: NewSession) -> IdempotencyRecord | None:
     """See `service.store.Store`; a session that is stored already is a success."""
-    sale, record = session
+    sale, record, _ = session
     try:
         async with connection.transaction():
             if record is not None:
@@ -127,13 +128,30 @@ async def open_session(connection: Connection, session: NewSession) -> Idempoten
             await connection.execute(_OPEN, *SALES.row(sale), *_NO_RECORD)
     except asyncpg.UniqueViolationError:
         stored = await find_sale(connection, sale.invoice_id)
-        if stored is None or (stored.nonce, stored.signature) != (sale.nonce, sale.signature):
+        if stored is None or not is_same_session(stored, sale):
             raise IdentifierTaken from None
     return None
 
 
-def _lock_order(session: NewSession) -> tuple[bytes, str]:
-    # Of two batches that wait for each other one would have to be given up.
+def is_same_session(stored: Sale, sale: Sale) -> bool:
+    """Tell whether a sale with this invoice id that is stored is this one, of an earlier try."""
+    return (stored.nonce, stored.signature) == (sale.nonce, sale.signature)
+
+
+async def insert_sales(connection: Connection, sales: Sequence[Sale]) -> None:
+    """Store new sales within a transaction.
+
+    Raises:
+        asyncpg.UniqueViolationError: an identifier of one is taken.
+    """
+    await connection.executemany(_OPEN, [(*SALES.row(sale), *_NO_RECORD) for sale in sales])
+
+
+def lock_order(session: NewSession) -> tuple[bytes, str]:
+    """Return where a session has its place among those of a transaction.
+
+    Of two transactions that wait for each other one would have to be given up.
+    """
     record = session.record
     return (b"", "") if record is None else (record.access_token_hash, record.idempotency_key)
 

@@ -5,7 +5,7 @@ of their own, in the event loop's thread: they are a few pages that are in memor
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -16,8 +16,12 @@ import apsw
 from service.store.group_commit import GroupCommit
 from service.store.records import (
     AuditEntry,
+    Block,
+    BlockKey,
     ChainedEntry,
+    Charge,
     IdempotencyRecord,
+    LimitReached,
     PurgeStep,
     Sale,
     SaleChange,
@@ -28,7 +32,18 @@ from service.store.records import (
     StoredCard,
     UnchainedEntries,
 )
-from service.store.sqlite import access_tokens, audit_log, cards, changes, file, idempotency_records, reports, sales
+from service.store.sqlite import (
+    access_tokens,
+    audit_log,
+    blocks,
+    cards,
+    changes,
+    file,
+    idempotency_records,
+    limit_uses,
+    reports,
+    sales,
+)
 from service.store.sqlite.file import SqliteTransactions, errors_as_unavailable, open_connection, open_writer
 
 P = ParamSpec("P")
@@ -62,9 +77,11 @@ class SqliteStore:
         )
         self._committed = asyncio.Event()
 
-    async def open_session(self, sale: Sale, record: IdempotencyRecord | None) -> IdempotencyRecord | None:
+    async def open_session(
+        self, sale: Sale, record: IdempotencyRecord | None, charges: Sequence[Charge] = ()
+    ) -> IdempotencyRecord | LimitReached | None:
         """See `service.store.Store`."""
-        return await self._change(sales.open_session, sale, record)
+        return await self._change(sales.open_session, sale, record, charges)
 
     async def find_sale(self, invoice_id: str) -> Sale | None:
         """See `service.store.Store`."""
@@ -190,6 +207,28 @@ class SqliteStore:
         """See `service.store.Store`."""
         return self._read(audit_log.count_unchained_audit_entries)
 
+    async def put_block(self, block: Block, audit: AuditEntry) -> None:
+        """See `service.store.Store`."""
+        await self._write(blocks.put_block, block, audit)
+
+    async def remove_block(self, key: BlockKey, audit: AuditEntry) -> None:
+        """See `service.store.Store`."""
+        await self._write(blocks.remove_block, key, audit)
+
+    async def list_blocks(
+        self, kind: str | None, beyond: BlockKey | None, limit: int, now: datetime
+    ) -> Sequence[Block]:
+        """See `service.store.Store`."""
+        return self._read(blocks.list_blocks, kind, beyond, limit, now)
+
+    async def find_block_shapes(self) -> Collection[tuple[str, int]]:
+        """See `service.store.Store`."""
+        return self._read(blocks.find_block_shapes)
+
+    async def has_block(self, keys: Sequence[BlockKey], now: datetime) -> bool:
+        """See `service.store.Store`."""
+        return self._read(blocks.has_block, keys, now)
+
     async def expire_sessions(self, now: datetime, limit: int) -> int:
         """See `service.store.Store`."""
         return await self._change(sales.expire_sessions, now, limit)
@@ -201,6 +240,14 @@ class SqliteStore:
     async def purge_idempotency_records(self, now: datetime, limit: int) -> int:
         """See `service.store.Store`."""
         return await self._write(idempotency_records.purge_records, now, limit)
+
+    async def purge_blocks(self, now: datetime, limit: int) -> int:
+        """See `service.store.Store`."""
+        return await self._write(blocks.purge_blocks, now, limit)
+
+    async def purge_limit_uses(self, now: datetime, limit: int) -> int:
+        """See `service.store.Store`."""
+        return await self._write(limit_uses.purge_limit_uses, now, limit)
 
     async def purge_changes(self, made_before: datetime, limit: int) -> int:
         """See `service.store.Store`."""

@@ -1,5 +1,6 @@
 """Statements about sales."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,9 +10,11 @@ from service.errors import ErrorReason, SaleError
 from service.identifiers import first_uuid, microseconds
 from service.sale_states import FINAL, state_name
 from service.store import IdentifierTaken
-from service.store.records import IdempotencyRecord, PurgeStep, Sale, SaleFilter, SalePage
+from service.store.records import Charge, IdempotencyRecord, LimitReached, PurgeStep, Sale, SaleFilter, SalePage
+from service.store.rules import weigh_charges
 from service.store.sale_lists import SaleList
 from service.store.sqlite.idempotency_records import find_record, put_record
+from service.store.sqlite.limit_uses import find_end_times, put_end_times
 from service.store.sqlite.tables import SALES, changing_values, placeholder
 from service.store.tables import CHANGING
 
@@ -42,12 +45,19 @@ _SELECT_OLD = (
 _FINAL_NAMES = frozenset(map(state_name, FINAL))
 
 
-def open_session(connection: apsw.Connection, sale: Sale, record: IdempotencyRecord | None) -> IdempotencyRecord | None:
+def open_session(
+    connection: apsw.Connection, sale: Sale, record: IdempotencyRecord | None, charges: Sequence[Charge]
+) -> IdempotencyRecord | LimitReached | None:
     """See `service.store.Store`."""
     if record is not None:
         earlier = find_record(connection, record.access_token_hash, record.idempotency_key, sale.initiate_time)
         if earlier is not None:
             return earlier
+    if charges:
+        outcome = weigh_charges(charges, find_end_times(connection, charges), sale.initiate_time)
+        if isinstance(outcome, LimitReached):
+            return outcome
+        put_end_times(connection, outcome)
     if connection.execute(_INSERT_SALE, SALES.row(sale)).get is None:
         raise IdentifierTaken
     if record is not None:

@@ -14,7 +14,7 @@ import pytest
 
 from service.errors import StoreUnavailable
 from service.sale_states import SaleState
-from service.store import IdempotencyRecord, Sale, SaleChange, Store, StoredAccessToken
+from service.store import Sale, SaleChange, Store, StoredAccessToken
 from service.store.postgresql import PostgresqlStore, database
 from service.store.postgresql.database import Connection, Database
 from service.store.postgresql.sales import NewSession, open_new_sessions
@@ -510,7 +510,7 @@ async def test_of_nodes_that_race_for_one_key_one_opens_a_session(url: str) -> N
         sales = [new_sale(100 * round_ + number) for number in range(9)]
         records = [replace(record_of(sale), idempotency_key=f"order-{round_}") for sale in sales]
 
-        results: list[IdempotencyRecord | None] = await asyncio.gather(
+        results = await asyncio.gather(
             *(
                 nodes[n % 3].open_session(sale, record)
                 for n, (sale, record) in enumerate(zip(sales, records, strict=True))

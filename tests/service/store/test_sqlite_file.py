@@ -15,6 +15,7 @@ from service.errors import StoreFailed, StoreUnavailable
 from service.identifiers import from_microseconds
 from service.sale_states import SaleState
 from service.store import PositionUnknown, SaleFilter
+from service.store.migrations import numbered_steps
 from service.store.sqlite import (
     SqliteStore,
     access_tokens,
@@ -48,7 +49,7 @@ def test_a_new_file_is_for_its_owner_alone_and_commits_reach_the_disk(tmp_path: 
 def test_the_schema_is_made_once(tmp_path: Path) -> None:
     for _ in range(2):
         connection = open_writer(tmp_path / "sale.db")
-        assert connection.pragma("user_version") == 3
+        assert connection.pragma("user_version") == len(numbered_steps("service.store.sqlite.migrations"))
         connection.close()
 
 

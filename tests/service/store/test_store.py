@@ -19,8 +19,12 @@ from service.sale_states import SaleState
 from service.store import (
     MAX_OTHER_REPORTS,
     AuditEntry,
+    Block,
+    BlockKey,
+    Charge,
     IdempotencyRecord,
     IdentifierTaken,
+    LimitReached,
     PositionUnknown,
     PurgeStep,
     Sale,
@@ -922,3 +926,159 @@ async def test_what_was_not_chained_yet_is_when_the_store_is_closed(open_store: 
 
 async def test_a_store_that_can_be_written_answers_a_ping(store: Store) -> None:
     await store.ping()
+
+
+HOUR = timedelta(hours=1)
+
+
+def charge(key: str, of: int) -> Charge:
+    """Return what a sale takes of a limit of so many an hour."""
+    return Charge(key.encode() * 32, HOUR / of, HOUR)
+
+
+async def opens(store: Store, number: int, *charges: Charge, at: datetime = NOW) -> bool | timedelta:
+    """Tell whether a sale was opened, or when it can be."""
+    outcome = await store.open_session(new_sale(number, at), None, charges)
+    assert (await store.find_sale(new_sale(number, at).invoice_id) is None) is (outcome is not None)
+    return outcome.wait if isinstance(outcome, LimitReached) else outcome is None
+
+
+async def test_a_limit_lets_so_many_sales_through_and_tells_when_there_is_room_again(store: Store) -> None:
+    assert [await opens(store, number, charge("a", 3)) for number in range(3)] == [True] * 3
+    wait = await opens(store, 3, charge("a", 3))
+
+    assert wait == HOUR / 3
+    assert await opens(store, 4, charge("a", 3), at=NOW + HOUR / 3 - timedelta(microseconds=1)) is not True
+    assert await opens(store, 5, charge("a", 3), at=NOW + HOUR / 3) is True
+    assert await opens(store, 6, charge("a", 3), at=NOW + HOUR / 3) == HOUR / 3
+    assert await opens(store, 7, charge("b", 3)) is True
+
+
+async def test_a_sale_that_one_limit_refuses_takes_of_none(store: Store) -> None:
+    assert await opens(store, 0, charge("a", 1), charge("b", 2)) is True
+
+    assert await opens(store, 1, charge("b", 2), charge("a", 1)) == HOUR
+    assert await opens(store, 2, charge("c", 4), charge("b", 2)) is True
+    assert await opens(store, 3, charge("a", 1), charge("b", 4)) == HOUR  # the longest wait of all
+
+
+async def test_of_a_limit_everybody_who_races_gets_their_part_only(open_store: OpenStore) -> None:
+    stores = [await open_store() for _ in range(3)]
+    try:
+        limits = [charge("a", 10), charge("b", 30)]
+        opened = await asyncio.gather(
+            # Each in another order: transactions that lock in that order would wait for each other.
+            *(opens(stores[number % 3], number, *limits[:: number % 2 * 2 - 1]) for number in range(64))
+        )
+        assert opened.count(True) == 10
+        assert await opens(stores[0], 64, charge("b", 30)) is True
+        assert await stores[1].count_sales(SaleFilter()) == 11
+    finally:
+        for store in stores:
+            await store.close()
+
+
+async def test_a_request_that_is_repeated_takes_of_a_limit_once(store: Store) -> None:
+    first, again, *others = (new_sale(number) for number in range(5))
+    limits = [charge("a", 3)]
+    assert await store.open_session(first, record_of(first), limits) is None
+
+    assert await store.open_session(again, record_of(again), limits) == record_of(first)
+    raced = await asyncio.gather(*(store.open_session(again, record_of(again), limits) for _ in range(8)))
+    assert raced == [record_of(first)] * 8
+    assert [await store.open_session(sale, None, limits) for sale in others[:2]] == [None, None]
+    assert await store.open_session(others[2], None, limits) == LimitReached(HOUR / 3)
+    assert await store.open_session(again, record_of(again), limits) == record_of(first)
+
+
+async def test_an_identifier_that_is_taken_takes_of_no_limit(store: Store) -> None:
+    sale, taken, other = new_sale(0), replace(new_sale(0), signature="0" * 40), new_sale(1)
+    await store.open_session(sale, None)
+
+    outcomes = await asyncio.gather(
+        *(store.open_session(each, None, [charge("a", 1)]) for each in (taken, other)), return_exceptions=True
+    )
+
+    assert isinstance(outcomes[0], IdentifierTaken)
+    assert outcomes[1] is None
+    assert await store.open_session(new_sale(2), None, [charge("a", 1)]) == LimitReached(HOUR)
+
+
+async def test_uses_of_limits_are_removed_once_all_has_come_back(store: Store) -> None:
+    for number in range(5):
+        await opens(store, number, charge(str(number), 1 if number < 2 else 2))
+
+    assert await store.purge_limit_uses(NOW + HOUR / 2 - timedelta(microseconds=1), 100) == 0
+    assert await store.purge_limit_uses(NOW + HOUR / 2, 2) == 2
+    assert await store.purge_limit_uses(NOW + HOUR / 2, 100) == 1
+    assert await opens(store, 10, charge("1", 1), at=NOW + HOUR / 2) == HOUR / 2
+    assert await store.purge_limit_uses(NOW + HOUR, 100) == 2
+
+
+def block(kind: str, value: str, prefix_length: int = 0, expire_time: datetime | None = None) -> Block:
+    return Block(kind, prefix_length, value, "Ж\n", NOW, expire_time, "merchant")
+
+
+async def test_a_block_is_found_until_it_is_removed_or_expires(store: Store) -> None:
+    serial, other = block("SERIAL_NUMBER", "Ж'\";--", expire_time=LATER), block("CONSUMER", "anna")
+    assert not await store.has_block([serial.key, other.key], NOW)
+    await store.put_block(serial, new_entry())
+    await store.put_block(other, new_entry())
+
+    assert await store.has_block([BlockKey("IMEI", 0, "x"), serial.key], LATER - timedelta(microseconds=1))
+    assert not await store.has_block([serial.key], LATER)
+    assert not await store.has_block([BlockKey("IMEI", 0, serial.value), BlockKey("CONSUMER", 0, "ann")], NOW)
+    assert not await store.has_block([BlockKey("CONSUMER", 4, "anna")], NOW)
+    for _ in range(2):
+        await store.remove_block(other.key, new_entry(action="removed"))
+    assert [entry and entry.action for entry in await audit_entries(store, 3)].count("removed") == 1
+    assert not await store.has_block([other.key], NOW)
+
+
+async def test_a_block_that_is_put_again_takes_the_place_of_the_one_before(store: Store) -> None:
+    await store.put_block(block("BIN", "4444", 4, expire_time=LATER), new_entry())
+    again = replace(block("BIN", "4444", 4), reason="other", create_time=LATER, caller="other")
+
+    await store.put_block(again, new_entry())
+
+    assert await store.list_blocks(None, None, 10, LATER) == [again]
+
+
+async def test_blocks_are_listed_in_their_order_without_those_that_have_expired(store: Store) -> None:
+    blocks = [
+        block("ADDRESS", "198.51.100.0/24", 24),
+        block("ADDRESS", "192.0.2.1/32", 32),
+        block("BIN", "4444", 4, expire_time=LATER),
+        block("BIN", "444455", 6),
+        block("BIN", "555555", 6, expire_time=NOW),
+        block("CONSUMER", "B"),
+        block("CONSUMER", "a"),
+        block("CONSUMER", "Ж"),
+    ]
+    for each in reversed(blocks):
+        await store.put_block(each, new_entry())
+    in_force = [each for each in blocks if each.expire_time != NOW]
+
+    assert await store.list_blocks(None, None, 10, NOW) == in_force
+    assert await store.list_blocks(None, in_force[1].key, 3, NOW) == in_force[2:5]
+    assert await store.list_blocks("BIN", None, 10, NOW) == in_force[2:4]
+    assert await store.list_blocks("BIN", in_force[2].key, 10, NOW) == in_force[3:4]
+    assert await store.list_blocks("IMEI", None, 10, NOW) == []
+    assert set(await store.find_block_shapes()) == {
+        ("ADDRESS", 24),
+        ("ADDRESS", 32),
+        ("BIN", 4),
+        ("BIN", 6),
+        ("CONSUMER", 0),
+    }
+
+
+async def test_blocks_that_have_expired_are_removed(store: Store) -> None:
+    for number in range(5):
+        await store.put_block(block("CONSUMER", str(number), expire_time=NOW if number < 3 else LATER), new_entry())
+    await store.put_block(block("CONSUMER", "5"), new_entry())
+
+    assert await store.purge_blocks(NOW - timedelta(microseconds=1), 10) == 0
+    assert [await store.purge_blocks(NOW, 2) for _ in range(3)] == [2, 1, 0]
+    assert [each.value for each in await store.list_blocks(None, None, 10, NOW)] == ["3", "4", "5"]
+    assert set(await store.find_block_shapes()) == {("CONSUMER", 0)}

@@ -1,0 +1,56 @@
+"""The settings of what is refused though it is right."""
+
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import Field
+
+from gateway.program.settings import ConfigurationError, DurationSetting, Section
+from service.endpoints import MAX_AMOUNT_CENTIS
+from service.sale_limits import LimitSubject, SaleLimit
+
+
+class SaleLimitSettings(Section):
+    """How much may be sold within a time; see `service.sale_limits.SaleLimit`."""
+
+    per: LimitSubject
+    window: Annotated[DurationSetting, Field(ge=timedelta(seconds=1), le=timedelta(days=366))]
+    sales: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    centis: Annotated[int, Field(ge=1, le=MAX_AMOUNT_CENTIS)] | None = None
+    endpoint_id: str | None = None
+
+    def to_limit(self) -> SaleLimit:
+        """Return the limit.
+
+        Raises:
+            ValueError: as of `SaleLimit`.
+        """
+        return SaleLimit(**self.model_dump())
+
+
+def sale_limits_of(settings: Sequence[SaleLimitSettings], endpoint_ids: Collection[str]) -> tuple[SaleLimit, ...]:
+    """Return the limits that the settings describe.
+
+    Args:
+        settings: of the limits.
+        endpoint_ids: of all endpoints that there are.
+
+    Raises:
+        ConfigurationError: one makes no sense, or counts what another one does.
+    """
+    limits: list[SaleLimit] = []
+    counted = set()
+    for position, limit in enumerate(settings):
+        try:
+            limits.append(limit.to_limit())
+        except ValueError as error:
+            raise ConfigurationError(f"sale_limits[{position}].{error}") from None
+        if limit.endpoint_id is not None and limit.endpoint_id not in endpoint_ids:
+            raise ConfigurationError(f"sale_limits[{position}].endpoint_id: there is no endpoint {limit.endpoint_id}")
+        for name in ("sales", "centis"):
+            what = (limit.per, limit.window, limit.endpoint_id, name)
+            if getattr(limit, name) is not None and what in counted:
+                raise ConfigurationError(f"sale_limits[{position}].{name}: another limit counts the same")
+            counted.update([what] if getattr(limit, name) is not None else [])
+    return tuple(limits)
