@@ -25,11 +25,8 @@ async def find_named_sale(store: Store, invoice_id: str) -> Sale:
 def is_of(sale: Sale, access_token: str, serial_number: str) -> bool:
     """Tell whether a sale was initiated with this access token from this device."""
     # Both comparisons are made whatever the first one gave, so that the time taken does not tell which one failed.
-    return all(
-        [
-            same(sale.serial_number, serial_number),
-            compare_digest(sale.access_token_hash, hash_access_token(access_token)),
-        ]
+    return same(sale.serial_number, serial_number) & compare_digest(
+        sale.access_token_hash, hash_access_token(access_token)
     )
 
 

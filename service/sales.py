@@ -270,13 +270,12 @@ def _require_open(sale: Sale, session_token: str, now: datetime) -> None:
 
 
 def _matches(sale: Sale, request: CheckSale) -> bool:
-    # Every comparison is made whatever the others gave, so that the time taken does not tell which one failed.
-    return all(
-        [
-            is_of(sale, request.access_token, request.serial_number),
-            same(sale.nonce, request.nonce),
-            same_signature(sale.signature, request.signature),
-        ]
+    # Every comparison is made whatever the others gave, and none is looked at before the others, so that the time taken
+    # does not tell which one failed.
+    return (
+        is_of(sale, request.access_token, request.serial_number)
+        & same(sale.nonce, request.nonce)
+        & same_signature(sale.signature, request.signature)
     )
 
 

@@ -44,6 +44,8 @@ name = "merchant"
 roles = ["gateway", "issuer", "reader", "cards", "admin"]
 key_hashes = ["{hashlib.sha256(CALLER_KEY.encode()).hexdigest()}"]
 """
+AT_ONCE = "[guesses]\nslowed = false\n"
+"""Refusals are what most tests are about, and all come from one address."""
 VAULT = '[vault]\nkeys = [{id = "2026", key = "' + "0f" * 32 + '"}]\n'
 MAX_CENTIS = 9_007_199_254_740_993
 
@@ -56,7 +58,8 @@ def write_config(path: Path, extra: str = "", providers: Iterable[Provider] = (*
         f"max_centis = {MAX_CENTIS}\n{provider.more}"
         for provider in providers
     )
-    path.write_text("\n".join([extra, CALLERS, *tables]))
+    slowness = "" if "[guesses]" in extra else AT_ONCE
+    path.write_text("\n".join([extra, slowness, CALLERS, *tables]))
     return path
 
 

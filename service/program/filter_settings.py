@@ -1,4 +1,4 @@
-"""The settings of what is refused though it is right."""
+"""The settings of what is refused though it is right, and of guesses."""
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
@@ -8,6 +8,7 @@ from pydantic import Field
 
 from gateway.program.settings import ConfigurationError, DurationSetting, Section
 from service.endpoints import MAX_AMOUNT_CENTIS
+from service.guesses import Slowness
 from service.sale_limits import LimitSubject, SaleLimit
 
 
@@ -27,6 +28,21 @@ class SaleLimitSettings(Section):
             ValueError: as of `SaleLimit`.
         """
         return SaleLimit(**self.model_dump())
+
+
+class GuessSettings(Section):
+    """How failed attempts are slowed; see `service.guesses.Slowness`."""
+
+    slowed: bool = True
+    """Whether they are."""
+    free: Annotated[int, Field(ge=0, le=1_000_000)] = 5
+    max_delay: Annotated[DurationSetting, Field(le=timedelta(seconds=10))] = timedelta(seconds=2)
+    max_held: Annotated[int, Field(ge=0, le=4096)] = 256
+    floor: Annotated[DurationSetting, Field(le=timedelta(seconds=1))] = timedelta(milliseconds=5)
+
+    def to_slowness(self) -> Slowness | None:
+        """Return how failed attempts are slowed; None if they are not."""
+        return Slowness(self.free, self.max_delay, self.max_held, self.floor) if self.slowed else None
 
 
 def sale_limits_of(settings: Sequence[SaleLimitSettings], endpoint_ids: Collection[str]) -> tuple[SaleLimit, ...]:

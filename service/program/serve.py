@@ -66,6 +66,7 @@ class ServiceServer:
             domain.audit_log.note_refusal,
             None if self._tls is None else self._tls.credentials(),
             limits=settings.grpc.limits.to_limits(),
+            slowness=settings.guesses.to_slowness(),
             watch_patience=settings.watch.patience,
             reflection=settings.grpc.reflection,
             reuse_port=settings.workers > 1,

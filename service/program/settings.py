@@ -23,7 +23,7 @@ from gateway.program.settings import (
 from service.access_tokens import AccessTokenMode
 from service.callers import ROLES, Caller, Callers
 from service.endpoints import MAX_AMOUNT_CENTIS, CentisRange, Endpoint, Endpoints, PaymentGateway
-from service.program.filter_settings import SaleLimitSettings
+from service.program.filter_settings import GuessSettings, SaleLimitSettings
 from service.program.grpc_limits import GrpcLimitsSettings
 from service.signing import ControlKey, parse_control_key
 from service.vault import KEY_BYTES, VaultKey
@@ -313,6 +313,7 @@ class ServiceSettings(ProgramSettings):
     """Who may call over gRPC, the gateway of another process among them."""
     sale_limits: tuple[SaleLimitSettings, ...] = ()
     """How much may be sold within a time."""
+    guesses: GuessSettings = GuessSettings()
     _development: bool = PrivateAttr(default=False)
 
     @property

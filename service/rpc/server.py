@@ -1,5 +1,6 @@
 """The domain as a gRPC server: on a port, and for callers in the same process."""
 
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -23,6 +24,7 @@ from service.access_tokens import AccessTokens
 from service.blocklist import Blocklist
 from service.callers import Caller
 from service.cards import Cards
+from service.guesses import Guesses, Slowness
 from service.rpc.access_token_servicer import AccessTokenServicer
 from service.rpc.admission import MAX_HEALTH_CALLS, Admission, Load, Reception, on_demand
 from service.rpc.authorization import Authorization, Identify, peer_in_process
@@ -30,10 +32,11 @@ from service.rpc.blocklist_servicer import BlocklistServicer
 from service.rpc.card_servicer import CardServicer
 from service.rpc.health import StoreHealth
 from service.rpc.in_process import InProcessServer
-from service.rpc.interceptors import Bounds, Errors, InterceptedServer, NoteRefusal, RequestLog
+from service.rpc.interceptors import Bounds, Errors, InterceptedServer, Interceptor, NoteRefusal, RequestLog
 from service.rpc.limits import Limits
 from service.rpc.multiplexing import MultiplexServicer, peer_of_stream
 from service.rpc.sale_servicer import SaleDomain, SaleServicer
+from service.rpc.slowing import Slowing
 from service.store import Store
 
 _GATEWAY_IN_PROCESS = Caller("gateway in process", frozenset({Role.ROLE_GATEWAY}), certificate="none is looked for")
@@ -58,6 +61,7 @@ class SaleServer:
         note_refusal: called with every refusal, for the audit log.
         credentials: with which the port is served; None serves it without TLS.
         limits: how much callers may ask for.
+        slowness: how failed attempts are slowed; None if they are not.
         watch_patience: how long a reader of WatchSales may take nothing.
         reflection: whether callers may ask what rpcs there are.
         reuse_port: whether several processes listen on one port.
@@ -75,6 +79,7 @@ class SaleServer:
         credentials: grpc.ServerCredentials | None,
         *,
         limits: Limits,
+        slowness: Slowness | None,
         watch_patience: timedelta,
         reflection: bool,
         reuse_port: bool,
@@ -89,18 +94,20 @@ class SaleServer:
         self._in_process = InProcessServer()
         on_streams = InProcessServer()
         admission, bounds = Admission(Load(limits.max_calls), Load(MAX_HEALTH_CALLS)), Bounds(limits.max_message)
-        errors = Errors(note_refusal)
         by_port, reception = Authorization(identify), Reception(limits.receive)
+        errors: Sequence[Interceptor] = (Errors(note_refusal),)
+        if slowness is not None:
+            errors = (*errors, Slowing(Guesses(slowness, clock=time.monotonic), time.monotonic))
         on_port = InterceptedServer(
-            self._server, (admission, RequestLog(), errors, by_port, reception, bounds), on_demand
+            self._server, (admission, RequestLog(), *errors, by_port, reception, bounds), on_demand
         )
         by_stream = Authorization(identify, peer_of_stream)
         in_process = Authorization(lambda credentials: _GATEWAY_IN_PROCESS, peer_in_process)
         targets = (
             on_port,
-            InterceptedServer(on_streams, (admission, RequestLog(), errors, by_stream, bounds)),
+            InterceptedServer(on_streams, (admission, RequestLog(), *errors, by_stream, bounds)),
             # Such a call is part of a request that the gateway logs.
-            InterceptedServer(self._in_process, (admission, errors, in_process, bounds)),
+            InterceptedServer(self._in_process, (admission, *errors, in_process, bounds)),
         )
         for server in targets:
             target: Any = server  # to the stubs another class

@@ -1,0 +1,70 @@
+"""Failed attempts are answered late, as those meet them who guess; right ones are not kept from anything."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import grpc
+import pytest
+from connectingparty.sale.v1.sale_service_pb2 import GetSaleRequest
+from connectingparty.sale.v1.sale_service_pb2_grpc import SaleServiceStub
+
+from tests.conftest import Deployment, deploy
+from tests.contract.test_sale import opened
+from tests.merchant import callback_parameters, check_document, client_ids_document, initiate_document, new_token
+from tests.transports import Answer, Transport, error_answer
+
+SLOWED = """
+[guesses]
+free = 2
+max_delay = "200ms"
+max_held = 64
+"""
+MAX_DELAY_SECONDS = 0.2
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    with ExitStack() as stack:
+        yield deploy(stack, "one process", tmp_path_factory.mktemp("guarded"), SLOWED)
+
+
+def require_slow(call: Callable[[], Answer], code: int) -> None:
+    """Fail so often that the answer is held back as long as it can be."""
+    for _ in range(6):
+        began = time.monotonic()
+        assert call().code == code
+    assert time.monotonic() - began >= MAX_DELAY_SECONDS
+
+
+@pytest.mark.parametrize("wire", ["http", "grpc"])
+def test_guesses_are_answered_late_and_right_requests_are_not_refused(guarded: Deployment, wire: str) -> None:
+    transport: Transport = guarded.http if wire == "http" else guarded.grpc
+    access_token, session = opened(transport)
+    invoice_id, check = session["invoiceId"], check_document(access_token, session)
+    forged = check_document(access_token, session, serial_number="another")
+
+    require_slow(lambda: transport.check(invoice_id, forged), 1102)
+    require_slow(lambda: transport.check("no-such", check), 1104)
+    require_slow(lambda: transport.initiate(initiate_document(new_token())), 1101)
+    require_slow(lambda: transport.client_ids(invoice_id, client_ids_document(new_token())), 1102)
+    require_slow(lambda: transport.callback(callback_parameters(invoice_id, control_key="another")), 1109)
+
+    assert transport.check(invoice_id, check).code == 0
+    line = guarded.service.wait_for_event("guesses slowed")
+    assert line["addresses"] == 1
+    assert "127.0.0.1" not in str(line)
+
+
+def test_a_caller_who_guesses_keys_is_answered_late(guarded: Deployment) -> None:
+    with grpc.insecure_channel(str(guarded.service.grpc)) as channel:
+
+        def guess() -> Answer:
+            metadata = [("authorization", f"Bearer {new_token()}")]
+            with pytest.raises(grpc.RpcError) as refused:
+                SaleServiceStub(channel).GetSale(GetSaleRequest(invoice_id="x"), timeout=20, metadata=metadata)
+            failed: Any = refused.value
+            return error_answer(failed)
+
+        require_slow(guess, 1110)
