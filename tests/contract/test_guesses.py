@@ -61,7 +61,7 @@ def test_a_caller_who_guesses_keys_is_answered_late(guarded: Deployment) -> None
     with grpc.insecure_channel(str(guarded.service.grpc)) as channel:
 
         def guess() -> Answer:
-            metadata = [("authorization", f"Bearer {new_token()}")]
+            metadata = (("authorization", f"Bearer {new_token()}"),)
             with pytest.raises(grpc.RpcError) as refused:
                 SaleServiceStub(channel).GetSale(GetSaleRequest(invoice_id="x"), timeout=20, metadata=metadata)
             failed: Any = refused.value

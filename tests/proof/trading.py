@@ -9,7 +9,16 @@ from datetime import UTC, datetime, timedelta
 from service.errors import StoreUnavailable
 from service.identifiers import new_audit_entry_id, new_client_card_id, new_invoice_id, new_nonce
 from service.sale_states import SaleState
-from service.store import AuditEntry, IdempotencyRecord, Sale, StatusReport, Store, StoredAccessToken, StoredCard
+from service.store import (
+    AuditEntry,
+    IdempotencyRecord,
+    LimitReached,
+    Sale,
+    StatusReport,
+    Store,
+    StoredAccessToken,
+    StoredCard,
+)
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 LATER = NOW + timedelta(days=30)
@@ -56,6 +65,7 @@ class Trade:
         sale = self._new_sale()
         record = IdempotencyRecord(self.hash, "order-1", b"r" * 32, sale.invoice_id, LATER)
         earlier = await store.open_session(sale, record)
+        assert not isinstance(earlier, LimitReached)
         invoice_id = sale.invoice_id if earlier is None else earlier.invoice_id
         assert self.invoice_id in {"", invoice_id}, "the key has opened another session"
         self.invoice_id = invoice_id
