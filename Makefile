@@ -7,7 +7,7 @@ ENV := .venv/bin
 ENV_READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench bench-growth bench-micro bench-profile bench-soak mutants needs-faketime needs-wrk generate check lint lock clean
+.PHONY: help serve test bench bench-growth bench-micro bench-profile bench-soak mutants needs-faketime needs-wrk generate check lint lock sbom clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -64,6 +64,11 @@ lock: $(ENV_READY) ## resolve the dependencies anew into requirements.lock
 	$(ENV)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 		--group dev --upgrade pyproject.toml --output-file requirements.lock
 
+sbom: $(ENV_READY) ## write the software bill of materials, CycloneDX, from requirements.lock into var/sbom.json
+	@mkdir -p var
+	$(ENV)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --mc-type application \
+		--output-reproducible --output-format JSON --output-file var/sbom.json
+
 clean: ## remove the environment and the development data
 	rm -rf .venv var
 
@@ -74,6 +79,6 @@ $(ENV_READY): requirements.lock pyproject.toml
 		version=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])') && sudo=$$(command -v sudo || true) && \
 		echo "Installing python$$version-venv ..." && $$sudo apt-get -qq update && \
 		$$sudo apt-get -qq install -y python$$version-venv && $(PYTHON) -m venv --clear .venv; }
-	$(ENV)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(ENV)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements.lock
 	$(ENV)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
