@@ -139,6 +139,11 @@ class HttpConnection(asyncio.Protocol):
         if not self.is_deaf:
             self.resume()
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the connection was made, and lets go of its place itself."""
+        return self._transport is not None
+
     # For the one that knows HTTP.
 
     def expire(self) -> None:

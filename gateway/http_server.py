@@ -16,7 +16,7 @@ from gateway.health import Alive, Ready
 from gateway.http_connection import Listener
 from gateway.http_limits import Load
 from gateway.http_protocol import HttpProtocol
-from gateway.http_tls import TlsEntrance
+from gateway.http_tls import TlsAcceptor
 
 _LOOK_SECONDS = 0.25
 """How often it is looked whether a client takes too long."""
@@ -24,6 +24,23 @@ _BACKLOG = 2048
 
 
 class _Uvicorn(uvicorn.Server):
+    tls: TlsAcceptor | None = None
+    """Accepts the connections itself where they are by TLS."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.tls is None:
+            await super().startup(sockets)
+            return
+        self.servers = []
+        for bound in sockets or ():
+            self.tls.start(bound, _BACKLOG)
+        self.started = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.tls is not None:
+            self.tls.stop()
+        await super().shutdown(sockets)
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield  # the program has handlers of its own, and other things to stop
@@ -54,7 +71,7 @@ class HttpServer:
         spared = frozenset({Alive.path.encode(), Ready.path.encode()})
 
         def protocol(**named: Any) -> asyncio.Protocol:
-            return HttpProtocol(self._shared) if tls_context is None else TlsEntrance(self._shared, tls_context)
+            return HttpProtocol(self._shared)
 
         config = uvicorn.Config(
             app,
@@ -70,6 +87,8 @@ class HttpServer:
         )
         self._server = _Uvicorn(config)
         self._shared = Listener(app, load, proxies, self._server.server_state, spared)
+        if tls_context is not None:
+            self._server.tls = TlsAcceptor(self._shared, tls_context)
         self._listener = listener
         self._load = load
         self._serving: asyncio.Task[None] | None = None

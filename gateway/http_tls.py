@@ -1,87 +1,97 @@
-"""The TLS handshake of a connection, within limits, before HTTP begins."""
+"""A port by TLS: connections are let in, and shake hands within limits, before HTTP begins on them."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
-from typing import Any
 
 from gateway.client_addresses import normalized
 from gateway.http_connection import Listener
 from gateway.http_protocol import HttpProtocol
 
+_AT_ONCE = 64
+"""How many connections are accepted before others get their turn."""
+_PAUSE_SECONDS = 0.1
+"""After the system had no room for another one."""
 
-class TlsEntrance(asyncio.Protocol):
-    """Lets a connection in, makes the handshake with it, and hands it over to `HttpProtocol`.
 
-    The connection is counted from its first moment on: what it costs to say hello should not be had for nothing.
+class TlsAcceptor:
+    """Accepts connections, each with the certificate of the moment.
+
+    A connection is counted from its first moment on: what it costs to say hello should not be had for nothing.
 
     Args:
-        listener: what it shares with others.
-        context: returns the certificate of the day, and what else TLS needs.
+        listener: what its connections share.
+        context: returns with what to make a handshake now.
     """
 
     def __init__(self, listener: Listener, context: Callable[[], ssl.SSLContext]) -> None:
         self._listener = listener
         self._context = context
         self._load = listener.load
-        self._early = bytearray()
-        self._is_lost = False
-        self._transport: asyncio.Transport = None  # type: ignore[assignment]
+        self._loop = asyncio.get_running_loop()
+        self._bound: socket.socket | None = None
+        self._handshakes: set[asyncio.Task[None]] = set()
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """See asyncio."""
-        self._transport = transport
-        peer = transport.get_extra_info("peername")
-        address = normalized(peer[0]) if peer else ""
-        counted = None if address in self._listener.proxies else address
-        if not self._load.admit(counted):
-            transport.abort()
-            return
-        self._listener.state.connections.add(self)  # type: ignore[arg-type]
-        tasks = self._listener.state.tasks
-        task = asyncio.get_running_loop().create_task(self._shake_hands(counted))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+    def start(self, bound: socket.socket, backlog: int) -> None:
+        """Listen.
 
-    def data_received(self, data: bytes) -> None:
-        """Keep what comes with the last message of the handshake."""
-        self._early += data
+        Args:
+            bound: the socket.
+            backlog: how many connections may wait to be accepted.
+        """
+        bound.setblocking(False)
+        bound.listen(backlog)
+        self._bound = bound
+        self._resume()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """See asyncio."""
-        self._is_lost = True
+    def stop(self) -> None:
+        """Accept no more connections, and give up those that have not said hello."""
+        if self._bound is not None:
+            self._loop.remove_reader(self._bound)
+            self._bound = None
+        for handshake in self._handshakes:
+            handshake.cancel()
 
-    def shutdown(self) -> None:
-        """Give up; uvicorn calls this."""
-        self._transport.abort()
+    def _resume(self) -> None:
+        if self._bound is not None:
+            self._loop.add_reader(self._bound, self._accept, self._bound)
 
-    def look(self, now: float) -> None:
-        """Nothing: the handshake has a time limit of its own."""
+    def _accept(self, bound: socket.socket) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                connection, peer = bound.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError:
+                self._load.count("descriptors")
+                self._loop.remove_reader(bound)
+                self._loop.call_later(_PAUSE_SECONDS, self._resume)
+                return
+            address = normalized(peer[0])
+            counted = None if address in self._listener.proxies else address
+            if not self._load.admit(counted):
+                connection.close()
+                continue
+            connection.setblocking(False)
+            handshake = self._loop.create_task(self._shake_hands(connection, counted))
+            self._handshakes.add(handshake)
+            handshake.add_done_callback(self._handshakes.discard)
 
-    async def _shake_hands(self, counted: str | None) -> None:
-        loop = asyncio.get_running_loop()
-        secured: Any = None
+    async def _shake_hands(self, connection: socket.socket, counted: str | None) -> None:
+        http = HttpProtocol(self._listener, (counted,))
+        seconds = self._load.limits.handshake_seconds
         try:
-            secured = await loop.start_tls(
-                self._transport,
-                self,
-                self._context(),
-                server_side=True,
-                ssl_handshake_timeout=self._load.limits.handshake_seconds,
-                ssl_shutdown_timeout=self._load.limits.handshake_seconds,
+            await self._loop.connect_accepted_socket(
+                lambda: http,
+                connection,
+                ssl=self._context(),
+                ssl_handshake_timeout=seconds,
+                ssl_shutdown_timeout=seconds,
             )
-        except (OSError, asyncio.CancelledError) as error:  # ssl's errors are OSErrors too
+        except OSError:  # ssl's errors are such too
             self._load.count("handshake")
-            self._transport.abort()
-            if isinstance(error, asyncio.CancelledError):
-                raise
         finally:
-            self._listener.state.connections.discard(self)
-            if secured is None or self._is_lost:
+            if not http.has_begun:
                 self._load.leave(counted)
-        if secured is not None and not self._is_lost:
-            http = HttpProtocol(self._listener, (counted,))
-            secured.set_protocol(http)
-            http.connection_made(secured)
-            if self._early:
-                http.data_received(bytes(self._early))
+                connection.close()

@@ -5,11 +5,20 @@ import socket
 import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -71,6 +80,14 @@ def _parse_duration(value: object) -> object:
     return int(match[1]) * _UNITS[match[2]]
 
 
+def _parse_network(value: object) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(str(value))
+    except ValueError:
+        raise ValueError("must be an address or a network, as in 10.0.0.1 or 10.0.0.0/8") from None
+
+
+NetworkSetting = Annotated[IPv4Network | IPv6Network, PlainValidator(_parse_network)]
 AddressSetting = Annotated[Address, NoDecode, BeforeValidator(_parse_address)]
 DurationSetting = Annotated[timedelta, BeforeValidator(_parse_duration)]
 
@@ -179,7 +196,7 @@ class HttpSettings(ListenerSettings):
     """How long a call of the service may take."""
     max_body: Annotated[int, Field(ge=1024)] = 65536
     """Largest body of a request in bytes."""
-    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    trusted_proxies: tuple[NetworkSetting, ...] = ()
     """From where X-Forwarded-For is believed."""
     limits: HttpLimitsSettings = HttpLimitsSettings()
     payment_gateway: ListenerSettings | None = None
