@@ -10,7 +10,6 @@ from uvicorn.server import ServerState
 
 from gateway.client_addresses import TrustedProxies, normalized
 from gateway.client_certificates import names_of
-from gateway.http_answers import OVERLOADED_AND_CLOSED
 from gateway.http_closing import close_or_reset, reset
 from gateway.http_limits import Load
 
@@ -39,10 +38,10 @@ class HttpConnection(asyncio.Protocol):
 
     Args:
         listener: what it shares with others.
-        admitted: the address for which the connection was let in already, in a tuple.
+        counted: the address for which it was let in; None counts in the total only.
     """
 
-    def __init__(self, listener: Listener, admitted: tuple[str | None] | None = None) -> None:
+    def __init__(self, listener: Listener, counted: str | None) -> None:
         self.listener = listener
         self.load = listener.load
         self.loop = asyncio.get_running_loop()
@@ -56,7 +55,7 @@ class HttpConnection(asyncio.Protocol):
         """Whether a request has begun to come and is not complete."""
         self.deadline = NEVER
         """When it is the client that has taken too long, by the loop's clock."""
-        self._admitted = admitted
+        self._counted = counted
         self._transport: Any = None
         self._is_paused = False
         self._discarded = 0
@@ -77,13 +76,6 @@ class HttpConnection(asyncio.Protocol):
         self.scheme = "http" if ssl_object is None else "https"
         self.certificate_names = names_of(ssl_object)
         self.deadline = self.loop.time() + self.load.limits.receive_seconds
-        if self._admitted is None:
-            address = None if self.is_proxy else self.peer
-            if self.load.admit(address):
-                self._admitted = (address,)
-            else:
-                self.write(OVERLOADED_AND_CLOSED)
-                self.close_soon()
 
     def data_received(self, data: bytes) -> None:
         """Throw away what comes after the last request that is answered, up to a point."""
@@ -99,8 +91,7 @@ class HttpConnection(asyncio.Protocol):
         """See asyncio."""
         self.listener.state.connections.discard(self)
         self.is_deaf = True
-        if self._admitted is not None:
-            self.load.leave(*self._admitted)
+        self.load.leave(self._counted)
 
     def pause_writing(self) -> None:
         """See asyncio."""

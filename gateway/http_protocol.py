@@ -32,11 +32,11 @@ class HttpProtocol(HttpConnection):
 
     Args:
         listener: what it shares with others.
-        admitted: the address for which the connection was let in already, in a tuple.
+        counted: the address for which it was let in; None counts in the total only.
     """
 
-    def __init__(self, listener: Listener, admitted: tuple[str | None] | None = None) -> None:
-        super().__init__(listener, admitted)
+    def __init__(self, listener: Listener, counted: str | None) -> None:
+        super().__init__(listener, counted)
         self._limits = self.load.limits
         self._parser = httptools.HttpRequestParser(self)
         # What follows "Connection: close" is never answered; the request itself is.

@@ -6,17 +6,15 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from gateway.client_addresses import TrustedProxies
 from gateway.health import Alive, Ready
+from gateway.http_acceptor import HttpAcceptor
 from gateway.http_connection import Listener
 from gateway.http_limits import Load
-from gateway.http_protocol import HttpProtocol
-from gateway.http_tls import TlsAcceptor
 
 _LOOK_SECONDS = 0.25
 """How often it is looked whether a client takes too long."""
@@ -24,21 +22,16 @@ _BACKLOG = 2048
 
 
 class _Uvicorn(uvicorn.Server):
-    tls: TlsAcceptor | None = None
-    """Accepts the connections itself where they are by TLS."""
+    acceptor: HttpAcceptor
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        if self.tls is None:
-            await super().startup(sockets)
-            return
         self.servers = []
         for bound in sockets or ():
-            self.tls.start(bound, _BACKLOG)
+            self.acceptor.start(bound, _BACKLOG)
         self.started = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self.tls is not None:
-            self.tls.stop()
+        self.acceptor.stop()
         await super().shutdown(sockets)
 
     @contextmanager
@@ -70,25 +63,19 @@ class HttpServer:
     ) -> None:
         spared = frozenset({Alive.path.encode(), Ready.path.encode()})
 
-        def protocol(**named: Any) -> asyncio.Protocol:
-            return HttpProtocol(self._shared)
-
         config = uvicorn.Config(
             app,
-            http=protocol,  # type: ignore[arg-type]  # whatever makes one
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            backlog=_BACKLOG,
             timeout_graceful_shutdown=math.ceil(grace_seconds),
         )
         self._server = _Uvicorn(config)
-        self._shared = Listener(app, load, proxies, self._server.server_state, spared)
-        if tls_context is not None:
-            self._server.tls = TlsAcceptor(self._shared, tls_context)
+        shared = Listener(app, load, proxies, self._server.server_state, spared)
+        self._server.acceptor = HttpAcceptor(shared, tls_context)
         self._listener = listener
         self._load = load
         self._serving: asyncio.Task[None] | None = None

@@ -180,7 +180,7 @@ class HttpLimitsSettings(Section):
     """Between an answer and the next request."""
     send: DurationSetting = timedelta(seconds=5)
     """For a client to take its answers."""
-    in_flight: Annotated[int, Field(ge=1)] = 256
+    in_flight: Annotated[int, Field(ge=1)] = 128
     """How many requests are worked on at once; more are refused with 4000."""
     unready_when_overloaded: bool = False
     """Whether `GET /readyz` says so while requests are refused for that."""

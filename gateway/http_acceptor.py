@@ -1,37 +1,41 @@
-"""A port by TLS: connections are let in, and shake hands within limits, before HTTP begins on them."""
+"""Takes the connections of a port: lets them in, and shakes hands where it is by TLS, within limits."""
 
 import asyncio
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 
 from gateway.client_addresses import normalized
+from gateway.http_answers import OVERLOADED_AND_CLOSED
 from gateway.http_connection import Listener
 from gateway.http_protocol import HttpProtocol
 
 _AT_ONCE = 64
-"""How many connections are accepted before others get their turn."""
+"""How many connections are accepted before others get their turn. uvloop takes one in a turn of the loop: the longer
+the turns get under load, the longer would a newcomer wait, even to be refused."""
+_UNREAD = 64 * 1024
 _PAUSE_SECONDS = 0.1
 """After the system had no room for another one."""
 
 
-class TlsAcceptor:
-    """Accepts connections, each with the certificate of the moment.
+class HttpAcceptor:
+    """Accepts connections; by TLS, each with the certificate of the moment.
 
     A connection is counted from its first moment on: what it costs to say hello should not be had for nothing.
 
     Args:
         listener: what its connections share.
-        context: returns with what to make a handshake now.
+        context: returns with what to make a handshake now; None is without TLS.
     """
 
-    def __init__(self, listener: Listener, context: Callable[[], ssl.SSLContext]) -> None:
+    def __init__(self, listener: Listener, context: Callable[[], ssl.SSLContext] | None) -> None:
         self._listener = listener
         self._context = context
         self._load = listener.load
         self._loop = asyncio.get_running_loop()
         self._bound: socket.socket | None = None
-        self._handshakes: set[asyncio.Task[None]] = set()
+        self._beginning: set[asyncio.Task[None]] = set()
 
     def start(self, bound: socket.socket, backlog: int) -> None:
         """Listen.
@@ -50,8 +54,8 @@ class TlsAcceptor:
         if self._bound is not None:
             self._loop.remove_reader(self._bound)
             self._bound = None
-        for handshake in self._handshakes:
-            handshake.cancel()
+        for beginning in self._beginning:
+            beginning.cancel()
 
     def _resume(self) -> None:
         if self._bound is not None:
@@ -70,22 +74,30 @@ class TlsAcceptor:
                 return
             address = normalized(peer[0])
             counted = None if address in self._listener.proxies else address
-            if not self._load.admit(counted):
-                connection.close()
-                continue
             connection.setblocking(False)
-            handshake = self._loop.create_task(self._shake_hands(connection, counted))
-            self._handshakes.add(handshake)
-            handshake.add_done_callback(self._handshakes.discard)
+            if not self._load.admit(counted):
+                self._refuse(connection)
+                continue
+            beginning = self._loop.create_task(self._begin(connection, counted))
+            self._beginning.add(beginning)
+            beginning.add_done_callback(self._beginning.discard)
 
-    async def _shake_hands(self, connection: socket.socket, counted: str | None) -> None:
-        http = HttpProtocol(self._listener, (counted,))
-        seconds = self._load.limits.handshake_seconds
+    def _refuse(self, connection: socket.socket) -> None:
+        if self._context is None:
+            with suppress(OSError):
+                connection.recv(_UNREAD)  # what is unread when it is closed would take the answer with it
+            with suppress(OSError):
+                connection.send(OVERLOADED_AND_CLOSED)
+        connection.close()
+
+    async def _begin(self, connection: socket.socket, counted: str | None) -> None:
+        http = HttpProtocol(self._listener, counted)
+        seconds = None if self._context is None else self._load.limits.handshake_seconds
         try:
             await self._loop.connect_accepted_socket(
                 lambda: http,
                 connection,
-                ssl=self._context(),
+                ssl=None if self._context is None else self._context(),
                 ssl_handshake_timeout=seconds,
                 ssl_shutdown_timeout=seconds,
             )
