@@ -9,7 +9,6 @@ import grpc
 from connectingparty.sale.v1.access_pb2 import Access, Role, access
 from google.protobuf import descriptor_pool
 
-from service.call_log import tell
 from service.callers import Caller, Credentials, hash_key
 from service.errors import ErrorReason, SaleError
 from service.origin import Origin, begin_from
@@ -112,8 +111,7 @@ class Authorization:
             begin_from(Origin("", peer.address))
         else:
             begin_from(_origin_of(caller, peer, context))
-            tell(caller=caller.name)
-        _require(caller, role)
+            _require(caller, role)
 
     async def while_admitted(self, context: Context, role: Role.ValueType, running: Awaitable[Any]) -> Any:
         """Run a call that has been admitted, which may take long, for as long as its caller is one.

@@ -15,6 +15,7 @@ from google.rpc.error_details_pb2 import BadRequest
 
 from service.call_log import begin_call, known_of_call, tell
 from service.errors import ErrorReason, FieldViolation, SaleError
+from service.origin import origin_of_call
 from service.rpc.bounds import find_violations
 from service.rpc.status import status_of
 
@@ -171,7 +172,8 @@ class RequestLog(CallInterceptor):
             raise
         finally:
             duration_ms = round((time.perf_counter() - started) * 1000, 3)
-            _log.info("request", rpc=method, status=_name(status), duration_ms=duration_ms)
+            caller = {"caller": name} if (name := origin_of_call().caller) else {}
+            _log.info("request", rpc=method, **caller, status=_name(status), duration_ms=duration_ms)
 
 
 class Errors(CallInterceptor):

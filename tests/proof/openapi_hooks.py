@@ -6,7 +6,7 @@ import schemathesis
 
 
 @schemathesis.hook
-def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
+def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:
     """Write whole numbers as integers.
 
     JSON Schema counts 10.0 as an integer and has no way to say otherwise; the server takes integers that are written as

@@ -191,7 +191,7 @@ def test_no_final_status_regresses_and_every_acknowledged_callback_is_stored(
         changes = rows(store, "SELECT invoice_id, state FROM sale_changes ORDER BY position")
         if engine == "postgresql":  # those that got no position before the servers were stopped
             changes += rows(store, "SELECT invoice_id, state FROM unordered_changes ORDER BY change_time, invoice_id")
-        states = dict(rows(store, "SELECT invoice_id, state FROM sales"))
+        states: dict[str, str] = dict(rows(store, "SELECT invoice_id, state FROM sales"))
 
     assert answered >= count
     assert {Report(*row) for row in arrived} == acknowledged

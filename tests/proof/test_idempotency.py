@@ -140,8 +140,8 @@ def test_a_key_opens_one_session_and_is_always_answered_the_same_bytes(
             store = stack.enter_context(schema(request.getfixturevalue("postgresql_url")))
             servers = stack.enter_context(nodes(tmp_path, store, count=2))
         keys, unanswered = asyncio.run(run(servers, store, count, kills))
-        sessions = dict(rows(store, "SELECT amount_centis, invoice_id FROM sales"))
-        records = dict(rows(store, "SELECT idempotency_key, invoice_id FROM idempotency_records"))
+        sessions: dict[int, str] = dict(rows(store, "SELECT amount_centis, invoice_id FROM sales"))
+        records: dict[str, str] = dict(rows(store, "SELECT idempotency_key, invoice_id FROM idempotency_records"))
         assert rows(store, "SELECT count(*) FROM sales") == [(count,)]
         assert sessions == {number: json.loads(body)["invoiceId"] for number, body in keys.opened.items()}
         assert records == {f"order-{number}": invoice_id for number, invoice_id in sessions.items()}

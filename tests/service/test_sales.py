@@ -208,7 +208,7 @@ async def test_a_row_whose_signature_fits_because_characters_were_moved_is_not_c
     other = apsw.Connection(str(tmp_path / "sale.db"))
     ((invoice_id,),) = other.execute(f"UPDATE sales SET {change} RETURNING invoice_id").fetchall()
     other.close()
-    sale = await store.find_sale(invoice_id)
+    sale = await store.find_sale(str(invoice_id))
 
     assert sale is not None
     assert await refusal(sales, check_of(request, sale)) == "SESSION_MISMATCH"
