@@ -111,7 +111,7 @@ class Authorization:
             begin_from(Origin("", peer.address))
         else:
             begin_from(_origin_of(caller, peer, context))
-            _require(caller, role)
+        _require(caller, role)
 
     async def while_admitted(self, context: Context, role: Role.ValueType, running: Awaitable[Any]) -> Any:
         """Run a call that has been admitted, which may take long, for as long as its caller is one.
