@@ -18,8 +18,12 @@ from connectingparty.sale.v1.error_reason_pb2 import ErrorCause, ErrorReason, er
 from connectingparty.sale.v1.sale_pb2 import Location
 from connectingparty.sale.v1.sale_service_pb2 import InitiateSaleRequest
 from google.api.annotations_pb2 import http
+from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message_factory import GetMessageClass
 from google.rpc.code_pb2 import Code
+
+from tests.proof.requests import every_rpc
 
 SERVICES = (sale_service_pb2, access_token_service_pb2, card_service_pb2, blocklist_service_pb2)
 ERRORS = """
@@ -119,6 +123,13 @@ def test_every_rpc_says_who_may_call_it() -> None:
                 # Calls on a stream have roles of their own.
                 assert bool(options.Extensions[access].role) is (rpc.name != "Multiplex"), rpc.full_name
                 assert bool(options.Extensions[access].party) is options.HasExtension(http), rpc.full_name
+
+
+@pytest.mark.parametrize("name", [rpc.full_name for rpc in every_rpc()])
+def test_the_bounds_of_every_request_can_be_checked(name: str) -> None:
+    request = GetMessageClass(descriptor_pool.Default().FindMethodByName(name).input_type)()
+
+    protovalidate.collect_violations(request)  # raises where a bound can never hold
 
 
 @pytest.mark.parametrize(("name", "edge"), [("lat", 90.0), ("lng", 180.0)])
