@@ -79,6 +79,6 @@ $(ENV_READY): requirements.lock pyproject.toml
 		version=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])') && sudo=$$(command -v sudo || true) && \
 		echo "Installing python$$version-venv ..." && $$sudo apt-get -qq update && \
 		$$sudo apt-get -qq install -y python$$version-venv && $(PYTHON) -m venv --clear .venv; }
-	$(ENV)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements.lock
+	$(ENV)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile --requirement requirements.lock
 	$(ENV)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
