@@ -102,7 +102,9 @@ class Program(Server):
     def _read_events(self) -> list[dict[str, Any]]:
         with self._log.open("rb") as log:
             log.seek(self._log_from)
-            return [json.loads(line) for line in log.read().splitlines() if line.startswith(b"{")]
+            lines = log.read().splitlines()
+        # Whoever is killed leaves half a line.
+        return [json.loads(line) for line in lines if line.startswith(b"{") and line.endswith(b"}")]
 
     def wait_for_event(self, name: str, seconds: float = 10.0) -> dict[str, Any]:
         """Return the first event of this name."""

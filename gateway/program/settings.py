@@ -164,10 +164,10 @@ class ListenerSettings(Section):
 class HttpLimitsSettings(Section):
     """What a process takes from HTTP clients; see `gateway.http_limits.Limits`."""
 
-    head: Annotated[int, Field(ge=1024, le=1 << 20)] = 16384
+    head: Annotated[int, Field(ge=1024, le=1 << 20)] = 49152
     """Largest request line with headers, in bytes."""
     headers: Annotated[int, Field(ge=8, le=1000)] = 64
-    url: Annotated[int, Field(ge=256, le=1 << 20)] = 8192
+    url: Annotated[int, Field(ge=256, le=1 << 20)] = 32768
     """Longest URL in bytes."""
     connections: Annotated[int, Field(ge=1)] = 4096
     connections_per_address: Annotated[int, Field(ge=1)] = 256

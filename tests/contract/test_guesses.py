@@ -32,10 +32,12 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 
 def require_slow(call: Callable[[], Answer], code: int) -> None:
     """Fail so often that the answer is held back as long as it can be."""
-    for _ in range(6):
+    for _ in range(12):
         began = time.monotonic()
         assert call().code == code
-    assert time.monotonic() - began >= MAX_DELAY_SECONDS
+        if time.monotonic() - began >= MAX_DELAY_SECONDS:
+            return
+    raise AssertionError("no answer was held back")
 
 
 @pytest.mark.parametrize("wire", ["http", "grpc"])
