@@ -70,7 +70,7 @@ def serve(
 ) -> None:
     """Serve the gRPC port and, in the same process, the JSON gateway.
 
-    SIGHUP reads the endpoints, the limits and all keys again. Stops on SIGTERM or Ctrl-C once the
+    SIGHUP reads the endpoints, limits, callers, certificates and keys again. Stops on SIGTERM or Ctrl-C once the
     requests that run are answered. Exit code 0 is a clean stop, 2 a wrong option or setting.
     """
     flags: dict[str, Any] = {

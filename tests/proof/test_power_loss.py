@@ -99,7 +99,7 @@ async def test_a_disk_that_loses_what_was_not_synced_takes_nothing_along(
     outcome = await cut_power(tmp_path, cuts, seed=log_pages)
     print(outcome)
     assert outcome.wrong == []
-    assert outcome.acknowledged > 10 * cuts
+    assert outcome.acknowledged > 5 * cuts
 
 
 @pytest.mark.anyio

@@ -121,8 +121,10 @@ def test_no_kind_of_mismatch_takes_another_time_to_be_found(count: int) -> None:
     found = measure_comparisons(_matches, count)
     print(f"\n{count:,} comparisons of each kind:", {kind: round(t, 2) for kind, t in found.items()})
 
-    assert max(map(abs, found.values())) < BOUND, found
-    assert max(map(abs, measure_comparisons(careless, min(count, 10_000)).values())) > BOUND
+    control = max(map(abs, measure_comparisons(careless, min(count, 10_000)).values()))
+    assert control > 20 * BOUND
+    # On a machine that does other things, a few comparisons differ by chance.
+    assert max(map(abs, found.values())) < (BOUND if count > 10_000 else control / 10), found
 
 
 @asynccontextmanager
