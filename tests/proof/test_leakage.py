@@ -163,6 +163,7 @@ class Walked:
             asyncio.run(_on_postgresql(self.store, lambda connection: connection.execute(statement)))
         else:
             with closing(apsw.Connection(str(self.folder / "sale.db"))) as connection:
+                connection.set_busy_timeout(10_000)  # the server writes too
                 connection.execute(statement)
 
     def at_rest(self) -> bytes:
