@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import grpc
 import structlog
@@ -12,7 +11,7 @@ from gateway.multiplexing import MultiplexedChannel
 from gateway.program.http_ports import HttpPorts, HttpSockets
 from gateway.program.logs import configure_logs
 from gateway.program.process import run_server
-from gateway.program.settings import ConfigurationError, GatewaySettings, ServiceAccessSettings
+from gateway.program.settings import ConfigurationError, GatewaySettings, ServiceAccessSettings, read_file
 
 _log = structlog.stdlib.get_logger(__name__)
 _BEARER_KEY = re.compile(rb"[!-~]{16,}")
@@ -70,7 +69,9 @@ def _channel_to_service(settings: GatewaySettings) -> MultiplexedChannel:
     address, access = str(settings.http.service), settings.service
     if access.tls:
         credentials = grpc.ssl_channel_credentials(
-            _read("tls_ca", access.tls_ca), _read("tls_key", access.tls_key), _read("tls_cert", access.tls_cert)
+            read_file(access.tls_ca, "service.tls_ca"),
+            read_file(access.tls_key, "service.tls_key"),
+            read_file(access.tls_cert, "service.tls_cert"),
         )
         channel = grpc.aio.secure_channel(address, credentials, options=_CHANNEL_OPTIONS)
     else:
@@ -79,19 +80,12 @@ def _channel_to_service(settings: GatewaySettings) -> MultiplexedChannel:
 
 
 def _authorization(access: ServiceAccessSettings) -> Sequence[tuple[str, str]]:
-    key = access.key.get_secret_value().encode() if access.key else _read("key_file", access.key_file)
+    key = access.key.get_secret_value().encode() if access.key else read_file(access.key_file, "service.key_file")
     if key is None:
         return ()
     if not _BEARER_KEY.fullmatch(key.strip()):
         raise ConfigurationError("service.key: must be printable ASCII characters, 16 at least")
     return [("authorization", f"Bearer {key.strip().decode()}")]
-
-
-def _read(name: str, path: Path | None) -> bytes | None:
-    try:
-        return None if path is None else path.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"service.{name}: {path}: {error.strerror}") from None
 
 
 def serve(settings: GatewaySettings, sockets: HttpSockets, on_ready: Callable[[], None]) -> None:

@@ -299,6 +299,22 @@ def load_settings(settings_class: type[SettingsT], file: Path | None, flags: Map
         raise ConfigurationError(_first_fault(error)) from None
 
 
+def read_file(path: Path | None, setting: str) -> bytes | None:
+    """Return what a file holds that a setting names; None if it names none.
+
+    Args:
+        path: of the file.
+        setting: name of the setting, for the error.
+
+    Raises:
+        ConfigurationError: it can't be read.
+    """
+    try:
+        return None if path is None else path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{setting}: {path}: {error.strerror}") from None
+
+
 def bind(address: Address, setting: str, *, reuse_port: bool = False) -> socket.socket:
     """Bind a TCP socket; it does not listen yet.
 

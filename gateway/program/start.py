@@ -2,16 +2,25 @@
 
 import gc
 import os
+from importlib import import_module
 
 
-def main() -> None:
-    """Run the command line."""
+def run_program(module: str) -> None:
+    """Import a program, and run its command line.
+
+    Args:
+        module: that has it, as `main`.
+    """
     # Anybody who begins a TLS handshake wrongly could write lines of gRPC's own into the log.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     gc.disable()
     # Nearly all that an import makes stays. To look for garbage in it, now and again later, was a sixth of a start.
-    from gateway.program.cli import main as run  # noqa: PLC0415
-
+    program = import_module(module)
     gc.freeze()
     gc.enable()
-    run()
+    program.main()
+
+
+def main() -> None:
+    """Run the command line."""
+    run_program("gateway.program.cli")

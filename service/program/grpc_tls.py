@@ -1,11 +1,10 @@
 """The certificate of the gRPC port, which can be replaced while it is served."""
 
 import ssl
-from pathlib import Path
 
 import grpc
 
-from gateway.program.settings import ConfigurationError
+from gateway.program.settings import ConfigurationError, read_file
 from service.program.settings import GrpcSettings
 
 _Configuration = grpc.ServerCertificateConfiguration
@@ -54,8 +53,9 @@ class GrpcTls:
 
     def _read(self) -> _Configuration:
         settings = self._settings
-        certificate, key = _read("tls_cert", settings.tls_cert), _read("tls_key", settings.tls_key)
-        authorities = None if settings.client_ca is None else _read("client_ca", settings.client_ca)
+        certificate = read_file(settings.tls_cert, "grpc.tls_cert") or b""
+        key = read_file(settings.tls_key, "grpc.tls_key") or b""
+        authorities = read_file(settings.client_ca, "grpc.client_ca")
         try:
             # gRPC would find out at the first handshake.
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -68,10 +68,3 @@ class GrpcTls:
         except (ssl.SSLError, UnicodeDecodeError):
             raise ConfigurationError(f"grpc.client_ca: {settings.client_ca}: is no certificate as PEM") from None
         return grpc.ssl_server_certificate_configuration([(key, certificate)], authorities)
-
-
-def _read(name: str, path: Path | None) -> bytes:
-    try:
-        return b"" if path is None else path.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"grpc.{name}: {path}: {error.strerror}") from None

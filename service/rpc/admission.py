@@ -10,11 +10,10 @@ import structlog
 from connectingparty.sale.v1.error_reason_pb2 import ErrorReason
 
 from service.errors import SaleError
+from service.rpc.health import HEALTH_METHODS
 from service.rpc.interceptors import Behaviour, CallInterceptor, Context, Handler
 from service.rpc.status import status_of
 
-HEALTH = "/grpc.health."
-"""How the methods begin that load balancers call."""
 MAX_HEALTH_CALLS = 128
 """How many of these may run at once, whoever asks: they get through while others are refused."""
 _RETRY_AFTER_SECONDS = 1
@@ -61,7 +60,7 @@ class Admission(CallInterceptor):
 
     async def around(self, method: str, request: Any, context: Context, proceed: Behaviour) -> Any:
         """See `CallInterceptor`."""
-        load = self._health if method.startswith(HEALTH) else self._calls
+        load = self._health if method.startswith(HEALTH_METHODS) else self._calls
         if load.running >= load.limit:
             load.note_refusal()
             await context.abort_with_status(_overloaded())

@@ -12,6 +12,7 @@ from google.protobuf import descriptor_pool
 from service.callers import Caller, Credentials, hash_key
 from service.errors import ErrorReason, SaleError
 from service.origin import Origin, begin_from
+from service.rpc.health import HEALTH_METHODS
 from service.rpc.interceptors import Behaviour, CallInterceptor, Context, Handler, metadata_values
 from service.rpc.status import status_of
 
@@ -29,8 +30,6 @@ _LOOK_SECONDS = 0.5
 _BEARER = "bearer"
 _ALTERNATIVE_NAME = "x509_subject_alternative_name"
 _OURS = "connectingparty."
-_OPEN = "grpc.health."
-"""What load balancers ask, who are nobody: it tells whether the server serves, and nothing else."""
 
 Identify = Callable[[Credentials], Caller | None]
 """Returns who shows these credentials; None if that is nobody."""
@@ -90,7 +89,7 @@ class Authorization:
         Raises:
             TypeError: the proto does not say who may.
         """
-        if method.startswith(f"/{_OPEN}"):
+        if method.startswith(HEALTH_METHODS):
             return handler
         required = _RequiredRole(self, _required_role(method))
         return required.intercept(method, handler)

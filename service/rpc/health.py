@@ -9,6 +9,9 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 from service.errors import StoreFailed, StoreUnavailable
 from service.store import Store
 
+HEALTH_METHODS = "/grpc.health."
+"""How the methods begin that load balancers call, who are nobody: they tell whether the server serves, no more."""
+
 _INTERVAL_SECONDS = 1.0
 _PATIENCE_SECONDS = 1.0
 _log = structlog.stdlib.get_logger(__name__)
