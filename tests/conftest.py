@@ -14,8 +14,8 @@ from tests.transports import OverGrpc, OverHttp, Transport
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Run two tests at a time, each in a process with servers of its own; one where they take minutes and measure."""
-    return 2 if config.option.markexpr == "not long" else 0
+    """Run three tests at a time, for many wait; one where they take minutes and measure."""
+    return 3 if config.option.markexpr == "not long" else 0
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,9 @@ import itertools
 import json
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlencode
 
@@ -146,6 +148,12 @@ def raw(deployment: Deployment, request: bytes) -> tuple[int, list[str], dict[st
     return int(status.split(" ")[1]), [line.lower() for line in lines], json.loads(body)
 
 
+def raw_each(deployment: Deployment, requests: Sequence[bytes]) -> list[tuple[int, list[str], dict[str, Any]]]:
+    """Return the answers to requests, each on its connection: one that is no HTTP is closed only after a while."""
+    with ThreadPoolExecutor(len(requests)) as threads:
+        return list(threads.map(partial(raw, deployment), requests))
+
+
 @pytest.mark.parametrize("route", ["/sale/{}/check", "/cardrefs/{}/get-client-ids"])
 def test_a_trick_in_the_path_reaches_no_other_path_and_no_other_header(deployment: Deployment, route: str) -> None:
     access_token, session = opened(deployment.http)
@@ -160,17 +168,21 @@ def test_a_trick_in_the_path_reaches_no_other_path_and_no_other_header(deploymen
 
 
 def test_a_target_that_is_not_of_printable_ascii_is_no_http(deployment: Deployment) -> None:
-    for path in (b"\xff", "\u2028".encode(), b"a b", b"\0", b"\x1b[2J"):
-        status, _, answer = raw(deployment, HEAD % (b"/sale/%s/check" % path) + b"\r\n")
+    paths = (b"\xff", "\u2028".encode(), b"a b", b"\0", b"\x1b[2J")
+
+    answers = raw_each(deployment, [HEAD % (b"/sale/%s/check" % path) + b"\r\n" for path in paths])
+    for path, (status, _, answer) in zip(paths, answers, strict=True):
         assert (status, answer["error"]["code"]) == (400, "1000"), path
 
 
 def test_a_header_splits_no_answer_and_no_line_of_the_log(deployment: Deployment) -> None:
     body = json.dumps(initiate_document(deployment.http.request_access_token(), SBC.currency)).encode()
 
-    for name, value in itertools.product((b"X-Request-Id", b"Idempotency-Key"), HEADERS):
-        head = HEAD % b"/sale/initiate-sale" + name + b": " + value + b"\r\nContent-Length: %d\r\n\r\n" % len(body)
-        status, lines, answer = raw(deployment, head + body)
+    headers = list(itertools.product((b"X-Request-Id", b"Idempotency-Key"), HEADERS))
+    head = HEAD % b"/sale/initiate-sale" + b"%s: %s\r\nContent-Length: %d\r\n\r\n"
+
+    answers = raw_each(deployment, [head % (*header, len(body)) + body for header in headers])
+    for (name, value), (status, lines, answer) in zip(headers, answers, strict=True):
         assert status == 200 or (status == 400 and answer["error"]["code"] in {"1000", "1001"}), (name, value)
         assert not any(line.startswith("set-cookie") for line in lines), (name, value)
         ids = [line.partition(": ")[2] for line in lines if line.startswith("x-request-id")]

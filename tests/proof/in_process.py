@@ -1,12 +1,14 @@
 """The whole server in this process, apart from its sockets: the gateway over the service over a file of SQLite."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import Context
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import structlog
-from starlette.types import ASGIApp, Message
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.types import EventDict, WrappedLogger
 
 from gateway.app import create_app
@@ -87,9 +89,13 @@ class WholeServer:
         async def send(message: Message) -> None:
             sent.append(message)
 
-        await self._app(scope, receive, send)
+        # In a context of its own, as every request of a connection is: nothing of it is left here.
+        await asyncio.get_running_loop().create_task(self._run(scope, receive, send), context=Context())
         start, end = sent
         return Answer(start["status"], dict(start["headers"]), end["body"])
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
 
     def count(self, logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
         """Count a line of the log instead of writing it."""

@@ -60,6 +60,7 @@ def test_a_server_killed_at_any_write_or_sync_loses_nothing(tmp_path: Path, coun
 
         def kill() -> str:
             call, file, number = points.pop(0)
+            crashes.pause()  # what is in the log then is moved into the file by the next start
             node.kill()
             was_killed = killed_at_call(node, call, tmp_path / file, number)
             node.kill()
