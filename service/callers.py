@@ -26,24 +26,14 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A program that may call.
-
-    Raises:
-        ValueError: nobody could be known as it; the message begins with the name of the setting.
-    """
+    """A program that may call."""
 
     name: str
     roles: frozenset[Role.ValueType]
     certificate: str | None = None
-    """A subject alternative name of its client certificate."""
+    """A subject alternative name of its client certificate. With neither this nor a key it is known by other means."""
     key_hashes: frozenset[bytes] = field(default=frozenset(), repr=False)
     """SHA-256 of its bearer keys, 32 bytes each: several while one is rotated. Beside a certificate both are needed."""
-
-    def __post_init__(self) -> None:
-        if self.certificate is None and not self.key_hashes:
-            raise ValueError("key_hashes: must be set, or certificate")
-        if not self.roles:
-            raise ValueError("roles: needs one at least")
 
     def has(self, role: Role.ValueType) -> bool:
         """Tell whether it may do what a role is needed for; what none is needed for it may."""

@@ -11,7 +11,7 @@ ENDPOINT_ID = "1111"
 CONTROL_KEY = "00000000-1111-2222-3333-444444444444"
 """Known to everybody: a signature under it proves nothing."""
 
-DEVELOPER = Caller("developer", frozenset(ROLES.values()), certificate="none is looked for")
+DEVELOPER = Caller("developer", frozenset(ROLES.values()))
 """Whoever calls over gRPC in development mode."""
 
 _ENDPOINT = {"id": ENDPOINT_ID, "provider": "SBC", "control_keys": [CONTROL_KEY], "currencies": ["EUR", "USD", "RUB"]}

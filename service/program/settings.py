@@ -290,8 +290,12 @@ class CallerSettings(Section):
         """Return the caller.
 
         Raises:
-            ValueError: as of `Caller`.
+            ValueError: nobody could be known as it, or it could do nothing; the message begins with the setting's name.
         """
+        if self.certificate is None and not self.key_hashes:
+            raise ValueError("key_hashes: must be set, or certificate")
+        if not self.roles:
+            raise ValueError("roles: needs one at least")
         if unknown := sorted(set(self.roles) - ROLES.keys()):
             raise ValueError(f"roles: {', '.join(unknown)}: there are {', '.join(ROLES)}")
         hashes = frozenset(map(bytes.fromhex, self.key_hashes))

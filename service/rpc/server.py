@@ -39,7 +39,7 @@ from service.rpc.sale_servicer import SaleDomain, SaleServicer
 from service.rpc.slowing import Slowing
 from service.store import Store
 
-_GATEWAY_IN_PROCESS = Caller("gateway in process", frozenset({Role.ROLE_GATEWAY}), certificate="none is looked for")
+_GATEWAY_IN_PROCESS = Caller("gateway in process", frozenset({Role.ROLE_GATEWAY}))
 
 _SERVICES = tuple(
     service.full_name

@@ -16,9 +16,10 @@ from urllib.parse import urlencode
 import pytest
 
 from service.sale_states import LEGAL_MOVES, SaleState
+from tests.durability.nodes import Node
 from tests.merchant import callback_parameters, check_document, initiate_document
 from tests.proof.connections import get, post
-from tests.proof.nodes import Client, Node, nodes
+from tests.proof.nodes import Client, nodes
 from tests.proof.stores import rows
 from tests.stores import schema
 
@@ -184,6 +185,7 @@ def test_no_final_status_regresses_and_every_acknowledged_callback_is_stored(
         with nodes(tmp_path, store, count=number, extra=SETTINGS) as servers:
             acknowledged, answered = asyncio.run(run(servers, count, seed=count))
             for server in servers:
+                assert server.program
                 assert server.program.stop() == 0
         # Not by time: of two that race, the one that was received first can come second.
         order = "rowid" if engine == "sqlite" else "arrival"

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.durability.nodes import Node
 from tests.merchant import initiate_document
 from tests.proof.connections import Answer, get, post
-from tests.proof.nodes import Client, Node, nodes
+from tests.proof.nodes import Client, nodes
 from tests.proof.stores import StoreReader, reading, rows
 from tests.stores import schema
 
@@ -99,7 +100,7 @@ async def kill_now_and_then(servers: list[Node], store: str, keys: Keys, kills: 
             await asyncio.sleep(0.05)  # what was answered before is read
             if killed == servers:
                 found += len(committed & keys.unanswered)
-            await asyncio.gather(*(server.start_again() for server in killed))
+            assert all(await asyncio.gather(*(asyncio.to_thread(server.start) for server in killed)))
     return found
 
 

@@ -62,13 +62,6 @@ def test_callers_that_cannot_be_told_apart_are_refused(callers: list[Caller], fa
     assert known.identify(Credentials(hash_key("its key"), ["both.internal"])) is BY_BOTH
 
 
-def test_a_caller_nobody_could_be_known_as_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^key_hashes: "):
-        Caller("nobody", READER)
-    with pytest.raises(ValueError, match=r"^roles: "):
-        Caller("idle", frozenset(), certificate="idle.internal")
-
-
 def test_no_role_includes_another() -> None:
     admin = Caller("admin", frozenset({Role.ROLE_ADMIN}), certificate="admin.internal")
 

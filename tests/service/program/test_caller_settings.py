@@ -1,0 +1,35 @@
+"""What is refused of the settings of callers."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.program.settings import ConfigurationError, load_settings
+from service.program.settings import ServiceSettings, callers_of
+
+KEY = 'key_hashes = ["' + "0a" * 32 + '"]'
+
+
+@pytest.mark.parametrize(
+    ("callers", "told"),
+    [
+        ("", "callers: needs one at least"),
+        ('[[callers]]\nname = "a"\nroles = ["reader"]', "callers[0].key_hashes: must be set, or certificate"),
+        (f'[[callers]]\nname = "a"\nroles = []\n{KEY}', "callers[0].roles: needs one at least"),
+        (f'[[callers]]\nname = "a"\nroles = ["root"]\n{KEY}', "callers[0].roles: root: there are gateway, "),
+        (f'[[callers]]\nname = "a b"\nroles = ["reader"]\n{KEY}', "callers[0].name: "),
+        ('[[callers]]\nname = "a"\nroles = ["reader"]\nkey_hashes = ["0a"]', "callers[0].key_hashes[0]: "),
+        (
+            f'[[callers]]\nname = "a"\nroles = ["reader"]\n{KEY}\n[[callers]]\nname = "b"\nroles = ["admin"]\n{KEY}',
+            "callers: a and b have the same key",
+        ),
+    ],
+)
+def test_callers_nobody_could_be_known_as_are_refused(callers: str, told: str, tmp_path: Path) -> None:
+    config = tmp_path / "sale.toml"
+    config.write_text(callers)
+
+    with pytest.raises(ConfigurationError) as refused:
+        callers_of(load_settings(ServiceSettings, config, {}))
+
+    assert told in str(refused.value)
