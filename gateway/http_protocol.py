@@ -20,6 +20,7 @@ _MAX_PIPELINED = 8
 _FRAMING_PER_BODY = 8
 """How many bytes may come for one of a body: chunks have their sizes with them."""
 _FORWARDED_FOR = b"x-forwarded-for"
+_END_OF_HEAD = b"\r\n\r\n"
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
@@ -152,7 +153,7 @@ class HttpProtocol(HttpConnection):
             if waits or self.is_resting or not keep_alive:
                 raise _Overload
             self.load.refuse_overload()
-            self.write(OVERLOADED)
+            self.write(self._as_asked(OVERLOADED))
             self.rest()
             return
         if len(self._pipeline) >= _MAX_PIPELINED:
@@ -275,11 +276,17 @@ class HttpProtocol(HttpConnection):
         """Tell that what has come is no request, after the answers of those that were, and close the connection."""
         if isinstance(cause, _Overload):
             self.load.refuse_overload()
-            self._end(OVERLOADED_AND_CLOSED)
+            self._end(self._as_asked(OVERLOADED_AND_CLOSED))
             return
         error = cause if isinstance(cause, GatewayError) else malformed("The request is not HTTP/1.1.")
         logged = self.load.count(limit)
-        self._end(refusal(error, request_id_of(self._headers), logged=logged))
+        self._end(self._as_asked(refusal(error, request_id_of(self._headers), logged=logged)))
+
+    def _as_asked(self, answer: bytes) -> bytes:
+        """Return an answer to the request that is being received: to HEAD, without its body."""
+        if self._parser.get_method() != b"HEAD":
+            return answer
+        return answer[: answer.index(_END_OF_HEAD) + len(_END_OF_HEAD)]
 
     def _head_too_large(self) -> GatewayError:
         return malformed(f"The request line and the headers are larger than {self._limits.head} bytes.")

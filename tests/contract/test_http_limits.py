@@ -254,6 +254,25 @@ def test_requests_beyond_those_in_flight_are_refused_at_once_and_the_connection_
     wait_for_refusal(server, "in_flight")
 
 
+def test_a_refused_head_is_answered_without_a_body(server: Program) -> None:
+    request = b"HEAD /auth/request-access-token HTTP/1.1\r\nHost: a\r\n"
+    with ExitStack() as stack:
+        connections = [stack.enter_context(connect(server.http)) for _ in range(15)]
+        heads: list[bytes] = []
+        while not any(head.startswith(b"HTTP/1.1 503 ") for head in heads):
+            for connection in connections:
+                connection.sendall(request + b"\r\n")
+            heads = [connection.recv(4096) for connection in connections]
+        assert {head.partition(b"\r\n\r\n")[2] for head in heads} == {b""}
+        time.sleep(0.2)
+        assert answers_of_one(connections[-1], GET + b"\r\n").status == 200
+    with connect(server.http) as connection:
+        connection.sendall(request + b"Content-Length: none\r\n\r\n")
+        head, _, body = read_to_end(connection).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert body == b""
+
+
 def answers_of_one(connection: socket.socket, request: bytes) -> RawAnswer:
     connection.sendall(request)
     (answer,) = answers_of(connection.recv(4096))
