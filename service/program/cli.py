@@ -17,7 +17,7 @@ from service.call_log import known_of_call
 from service.program import maintenance
 from service.program.audit import audit
 from service.program.development import banner, with_development_defaults
-from service.program.filter_settings import sale_limits_of
+from service.program.filter_settings import sale_limits_of, slowness_of
 from service.program.new_key import new_key
 from service.program.serve import serve as serve_process
 from service.program.serve import serve_worker
@@ -88,6 +88,7 @@ def serve(
         settings.http.require_protected("http")
     endpoints = endpoints_of(settings.endpoints)
     sale_limits_of(settings.sale_limits, {endpoint.id for endpoint in endpoints})
+    slowness_of(settings.guesses, settings.http.limits.in_flight)
     vault_keys_of(settings.vault)
     callers_of(settings)
     configure_logs(known_of_call)

@@ -37,12 +37,27 @@ class GuessSettings(Section):
     """Whether they are."""
     free: Annotated[int, Field(ge=0, le=1_000_000)] = 5
     max_delay: Annotated[DurationSetting, Field(le=timedelta(seconds=10))] = timedelta(seconds=2)
-    max_held: Annotated[int, Field(ge=0, le=4096)] = 256
+    max_held: Annotated[int, Field(ge=0, le=4096)] = 32
     floor: Annotated[DurationSetting, Field(le=timedelta(seconds=1))] = timedelta(milliseconds=5)
 
-    def to_slowness(self) -> Slowness | None:
-        """Return how failed attempts are slowed; None if they are not."""
-        return Slowness(self.free, self.max_delay, self.max_held, self.floor) if self.slowed else None
+
+def slowness_of(settings: GuessSettings, in_flight: int) -> Slowness | None:
+    """Return how failed attempts are slowed; None if they are not.
+
+    Args:
+        settings: of that.
+        in_flight: how many requests the gateway works on at once; one whose answer is held back is among them.
+
+    Raises:
+        ConfigurationError: whoever guesses could keep everybody else out.
+    """
+    if not settings.slowed:
+        return None
+    if 2 * settings.max_held > in_flight:
+        raise ConfigurationError(
+            f"guesses.max_held: {settings.max_held} is more than half of http.limits.in_flight, {in_flight}"
+        )
+    return Slowness(settings.free, settings.max_delay, settings.max_held, settings.floor)
 
 
 def sale_limits_of(settings: Sequence[SaleLimitSettings], endpoint_ids: Collection[str]) -> tuple[SaleLimit, ...]:

@@ -19,6 +19,7 @@ from service.errors import StoreUnavailable
 from service.origin import Origin, begin_from
 from service.program.development import DEVELOPER
 from service.program.domain import Domain, create_domain
+from service.program.filter_settings import slowness_of
 from service.program.fingerprints import fingerprints
 from service.program.grpc_tls import GrpcTls
 from service.program.settings import ServiceSettings
@@ -66,7 +67,7 @@ class ServiceServer:
             domain.audit_log.note_refusal,
             None if self._tls is None else self._tls.credentials(),
             limits=settings.grpc.limits.to_limits(),
-            slowness=settings.guesses.to_slowness(),
+            slowness=slowness_of(settings.guesses, settings.http.limits.in_flight),
             watch_patience=settings.watch.patience,
             reflection=settings.grpc.reflection,
             reuse_port=settings.workers > 1,

@@ -1,8 +1,10 @@
 """Failed attempts are answered late, as those meet them who guess; right ones are not kept from anything."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,6 +15,7 @@ from connectingparty.sale.v1.sale_service_pb2_grpc import SaleServiceStub
 from tests.conftest import Deployment, deploy
 from tests.contract.test_sale import opened
 from tests.merchant import callback_parameters, check_document, client_ids_document, initiate_document, new_token
+from tests.sockets import answers_of, connect
 from tests.transports import Answer, Transport, error_answer
 
 SLOWED = """
@@ -38,6 +41,26 @@ def require_slow(call: Callable[[], Answer], code: int) -> None:
         if time.monotonic() - began >= MAX_DELAY_SECONDS:
             return
     raise AssertionError("no answer was held back")
+
+
+def test_who_guesses_as_much_as_can_be_keeps_nobody_out(tmp_path: Path) -> None:
+    settings = '[guesses]\nfree = 0\nmax_delay = "1s"\nmax_held = 8\n[http.limits]\nin_flight = 16\n'
+    guess = json.dumps(check_document(new_token(), {"session": {"nonce": "0" * 64, "signature": "0" * 40}})).encode()
+    head = (
+        b"POST /sale/no-such/check HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    )
+    with ExitStack() as stack:
+        deployment = deploy(stack, "one process", tmp_path, settings)
+        connections = [stack.enter_context(connect(deployment.gateway.http)) for _ in range(30)]
+        codes = []
+        for _ in range(3):
+            for connection in connections:
+                connection.sendall(head % len(guess) + guess)
+            time.sleep(0.2)  # as many at once are too many by themselves
+            opened(deployment.http)
+            codes += [answers_of(connection.recv(4096))[0].code for connection in connections]
+
+    assert set(codes) == {1104, 4000}
 
 
 @pytest.mark.parametrize("wire", ["http", "grpc"])

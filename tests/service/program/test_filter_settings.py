@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.program.settings import ConfigurationError, load_settings
-from service.program.filter_settings import sale_limits_of
+from service.program.filter_settings import sale_limits_of, slowness_of
 from service.program.settings import ServiceSettings
 from tests.merchant import SBC, write_config
 
@@ -35,3 +35,12 @@ def test_a_limit_that_makes_no_sense_is_refused(limits: str, told: str, tmp_path
         sale_limits_of(load_settings(ServiceSettings, config, {}).sale_limits, {SBC.endpoint_id})
 
     assert told in str(refused.value)
+
+
+def test_who_guesses_may_not_take_all_places_of_the_gateway(tmp_path: Path) -> None:
+    config = write_config(tmp_path / "sale.toml", "[guesses]\nmax_held = 33\n[http.limits]\nin_flight = 65\n")
+    settings = load_settings(ServiceSettings, config, {})
+
+    with pytest.raises(ConfigurationError, match=r"^guesses.max_held: 33 is more than half of http.limits.in_flight"):
+        slowness_of(settings.guesses, settings.http.limits.in_flight)
+    assert slowness_of(settings.guesses, 66) is not None
