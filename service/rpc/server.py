@@ -165,6 +165,10 @@ class SaleServer:
 
 
 def _enable_reflection(services: Sequence[str], server: Any) -> None:
-    from grpc_reflection.v1alpha import reflection  # noqa: PLC0415  # a server in production does without
+    # A server in production does without.
+    from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc  # noqa: PLC0415
 
-    reflection.enable_server_reflection((*services, reflection.SERVICE_NAME), server)
+    # Not `enable_server_reflection`, which does not know that this server is one of grpc.aio.
+    servicer = reflection.aio.ReflectionServicer((*services, reflection.SERVICE_NAME))
+    add_to_server: Any = reflection_pb2_grpc.add_ServerReflectionServicer_to_server
+    add_to_server(servicer, server)

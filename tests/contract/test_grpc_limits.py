@@ -27,7 +27,7 @@ from tests.conftest import Deployment, deploy
 from tests.contract.test_operation import wait_until
 from tests.http2 import Http2Connection, grpc_status
 from tests.merchant import new_token
-from tests.running import KEY_METADATA, open_channel
+from tests.running import open_channel
 
 ISSUE = "/connectingparty.sale.v1.AccessTokenService/IssueAccessToken"
 LIST = "/connectingparty.sale.v1.SaleService/ListSales"
@@ -219,7 +219,7 @@ def on_a_stream(channel: grpc.Channel, method: str) -> int:
     """Return the status of a call on a stream."""
     stub: Any = MultiplexServiceStub(channel)
     request = MultiplexRequest(calls=[Call(id=1, method=method, timeout=5)])
-    (answer,) = next(stub.Multiplex(iter([request]), metadata=KEY_METADATA)).answers
+    (answer,) = next(stub.Multiplex(iter([request]))).answers
     return int(answer.code)
 
 

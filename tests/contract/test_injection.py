@@ -27,7 +27,6 @@ from tests.merchant import (
     with_card,
     with_member,
 )
-from tests.running import KEY_METADATA
 from tests.transports import Transport, answer_of, error_answer
 
 MARK = "inj3ct"
@@ -210,7 +209,7 @@ def test_hostile_metadata_of_a_shared_stream_is_refused_or_left_out(deployment: 
         )
         for number, key in enumerate(("x-request-id", "idempotency-key", "other", "invalid-fields-bin"))
     ]
-    responses = stream(iter([MultiplexRequest(calls=calls)]), timeout=20, metadata=KEY_METADATA)
+    responses = stream(iter([MultiplexRequest(calls=calls)]), timeout=20)
     codes = {answer.id: answer.code for response in responses for answer in response.answers}
 
     assert set(codes) == {0, 1, 2, 3}
