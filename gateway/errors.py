@@ -81,6 +81,15 @@ class GatewayError(Exception):
         return orjson.dumps(content)
 
 
+def refuses_gateway(error: grpc.aio.AioRpcError) -> bool:
+    """Tell whether the service does not let the gateway in, whatever it is asked for.
+
+    Args:
+        error: as the stub raised it.
+    """
+    return _refuses_gateway(_details_of(error)[0])
+
+
 def from_rpc_error(error: grpc.aio.AioRpcError) -> GatewayError:
     """Return what a failed call means for the client.
 
@@ -92,11 +101,8 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> GatewayError:
         the service refuses the gateway is no fault of the client's: it is told that the server can't answer, and the
         log why.
     """
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # the stubs know the sync class only
-    info, retry = ErrorInfo(), RetryInfo()
-    for detail in status.details if status is not None else ():
-        _ = detail.Unpack(info) or detail.Unpack(retry)
-    if info.reason == _NOT_IDENTIFIED or _REQUIRED_ROLE in info.metadata:
+    info, retry = _details_of(error)
+    if _refuses_gateway(info):
         _log.error("the service refuses the gateway", reason=info.reason, details=error.details())
         return GatewayError(ErrorReason.ERROR_REASON_SERVER_UNAVAILABLE, retry_after_seconds=RETRY_AFTER_SECONDS)
     if info.domain == error_reason_pb2.DESCRIPTOR.package and info.reason in ErrorReason.DESCRIPTOR.values_by_name:
@@ -109,6 +115,18 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> GatewayError:
     reason = _REASON_OF_CODE.get(error.code().value[0], ErrorReason.ERROR_REASON_SERVER_FAILED)
     unavailable = KINDS[reason].cause == ErrorCause.ERROR_CAUSE_SERVER_UNAVAILABLE
     return GatewayError(reason, retry_after_seconds=RETRY_AFTER_SECONDS if unavailable else None)
+
+
+def _details_of(error: grpc.aio.AioRpcError) -> tuple[ErrorInfo, RetryInfo]:
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # the stubs know the sync class only
+    info, retry = ErrorInfo(), RetryInfo()
+    for detail in status.details if status is not None else ():
+        _ = detail.Unpack(info) or detail.Unpack(retry)
+    return info, retry
+
+
+def _refuses_gateway(info: ErrorInfo) -> bool:
+    return info.reason == _NOT_IDENTIFIED or _REQUIRED_ROLE in info.metadata
 
 
 def _is_set(message: Message) -> bool:

@@ -1,14 +1,20 @@
 """Whether the gateway is alive, and whether it can serve."""
 
+import time
 from collections.abc import Callable
 
 import grpc
 from connectingparty.sale.v1.error_reason_pb2 import ErrorReason
+from connectingparty.sale.v1.sale_service_pb2 import CheckSaleRequest
+from connectingparty.sale.v1.sale_service_pb2_grpc import SaleServiceStub
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from starlette.types import Receive, Scope, Send
 
-from gateway.errors import RETRY_AFTER_SECONDS, GatewayError
+from gateway.errors import RETRY_AFTER_SECONDS, GatewayError, from_rpc_error, refuses_gateway
 from gateway.http_messages import send_json
+
+_ADMITTED_SECONDS = 60.0
+"""How long it is believed that the service lets this gateway in, which costs a call to find out."""
 
 
 class Alive:
@@ -23,7 +29,7 @@ class Alive:
 
 
 class Ready:
-    """`GET /readyz`: the service can be reached, and reaches its store.
+    """`GET /readyz`: the service can be reached, lets this gateway in, and reaches its store.
 
     Args:
         channel: to the service.
@@ -38,6 +44,8 @@ class Ready:
     ) -> None:
         self._is_overloaded = is_overloaded
         self._deadline_seconds = deadline_seconds
+        self._admitted_until = 0.0
+        self._sales = SaleServiceStub(channel)
         self._check = channel.unary_unary(
             "/grpc.health.v1.Health/Check",
             request_serializer=HealthCheckRequest.SerializeToString,
@@ -59,7 +67,18 @@ class Ready:
             raise _unavailable("The service can't be reached now.") from error
         if response.status != HealthCheckResponse.SERVING:
             raise _unavailable("The service can't serve now.")
+        if time.monotonic() >= self._admitted_until:
+            await self._require_admission()
         await send_json(scope, send, 200, b'{"status":"ready"}')
+
+    async def _require_admission(self) -> None:
+        # Whoever may call is told that this is no request; health checks are answered to everybody.
+        try:
+            await self._sales.CheckSale(CheckSaleRequest(), timeout=self._deadline_seconds)
+        except grpc.aio.AioRpcError as error:
+            if refuses_gateway(error):
+                raise from_rpc_error(error) from error
+        self._admitted_until = time.monotonic() + _ADMITTED_SECONDS
 
 
 def _unavailable(message: str) -> GatewayError:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,19 @@ def test_a_store_that_cannot_be_written_makes_the_server_unready(tmp_path: Path)
 
         wait_until(lambda: deployment.http.client.get("/readyz").status_code == 200)
         assert deployment.http.initiate(document).code == 0
+
+
+def test_a_gateway_that_the_service_does_not_serve_is_not_ready(tmp_path: Path) -> None:
+    key = "d1d5b1c6a1f84b6f8a0d5f4e7c3b2a19"
+    reader = f'[[callers]]\nname = "books"\nroles = ["reader"]\nkey_hashes = ["{sha256(key.encode()).hexdigest()}"]\n'
+    config, store = write_config(tmp_path / "sale.toml", reader), f"sqlite:///{tmp_path / 'sale.db'}"
+    with running(service_arguments(config, store, "--no-http"), tmp_path / "service") as service:
+        arguments = ["sale-gateway", "serve", f"--http={ANY_PORT}", f"--service={service.grpc}"]
+        with running(arguments, tmp_path / "gateway", key=key) as gateway, gateway.client() as client:
+            assert client.get("/readyz").status_code == 503
+            line = gateway.wait_for_event("the service refuses the gateway")
+            assert "ROLE_GATEWAY" in line["details"]
+            assert client.get("/healthz").status_code == 200
 
 
 @pytest.mark.parametrize("kind", ["one process", "two processes"])
