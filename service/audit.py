@@ -124,7 +124,9 @@ class AuditLog:
             return
         # What rpc is called for is the caller's choice, of any length, where there is no such.
         subject = "".join(character if character.isprintable() else "?" for character in rpc[:_MAX_SUBJECT])
-        self._refusals.note(origin_of_call(), action, subject, details)
+        origin = origin_of_call()
+        certificates = " ".join(origin.certificate_names) or None
+        self._refusals.note(origin, action, subject, {"certificates": certificates, **details})
         self._waiting.set()
         if self._keeping is None:
             self._keeping = asyncio.create_task(self._keep_refusals())

@@ -1,12 +1,12 @@
 """Servers that tests share."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.merchant import VAULT, write_config
+from tests.merchant import PROVIDERS, RANDOM_SUM, VAULT, Provider, write_config
 from tests.postgresql import given_url, postgresql_server
 from tests.running import ANY_PORT, Program, channel_to, client_of, running, service_arguments
 from tests.stores import schema
@@ -56,7 +56,14 @@ class Deployment:
         self.channel.close()
 
 
-def deploy(stack: ExitStack, kind: str, folder: Path, extra: str = VAULT, store: str | None = None) -> Deployment:
+def deploy(
+    stack: ExitStack,
+    kind: str,
+    folder: Path,
+    extra: str = VAULT,
+    store: str | None = None,
+    providers: Iterable[Provider] = (*PROVIDERS, RANDOM_SUM),
+) -> Deployment:
     """Start a deployment.
 
     Args:
@@ -65,8 +72,9 @@ def deploy(stack: ExitStack, kind: str, folder: Path, extra: str = VAULT, store:
         folder: takes its files.
         extra: more settings.
         store: URL of the store; an SQLite file if there is none.
+        providers: its endpoints.
     """
-    config, store = write_config(folder / "sale.toml", extra), store or f"sqlite:///{folder / 'sale.db'}"
+    config, store = write_config(folder / "sale.toml", extra, providers), store or f"sqlite:///{folder / 'sale.db'}"
 
     def run(name: str, *more: str) -> Program:
         return stack.enter_context(running(service_arguments(config, store, *more), folder / f"{name}.log"))

@@ -17,13 +17,17 @@ from connectingparty.sale.v1.access_token_service_pb2 import (
     RevokeConsumerTokensRequest,
 )
 from connectingparty.sale.v1.card_service_pb2 import DeleteCardRequest, PutCardRequest, SetCardEmailRequest
+from connectingparty.sale.v1.sale_service_pb2 import CheckSaleRequest
+from connectingparty.sale.v1.sale_service_pb2_grpc import SaleServiceStub
+from google.protobuf import json_format
 
 from service.identifiers import hash_access_token
 from service.program.cli import main
 from tests.conftest import Deployment, deploy
 from tests.contract.test_callback import checked
 from tests.contract.test_cards import NUMBER, card_data, consumer_of
-from tests.merchant import CALLER_KEY, SBC, VAULT, callback_parameters, write_config
+from tests.contract.test_sale import opened
+from tests.merchant import CALLER_KEY, SBC, VAULT, callback_parameters, check_document, write_config
 from tests.running import ANY_PORT, running
 
 REFUSALS = 40
@@ -169,6 +173,23 @@ def test_callers_that_are_refused_are_told(deployment: Deployment, folder: Path)
     assert found[0]["subject"] == "/connectingparty.sale.v1.AccessTokenService/RevokeConsumerTokens"
     assert (found[0]["caller"], found[0]["address"]) == ("", "127.0.0.1")
     assert len(found[1]["subject"]) <= 128
+
+
+def test_whoever_shows_the_wrong_certificate_is_told(folder: Path) -> None:
+    (folder / "certified").mkdir()
+    certified = SBC._replace(more='payment_gateway = {certificates = ["sbc.example"]}\n')
+    seen = (("client-address", "192.0.2.9"), ("client-certificate", "a.example"), ("client-certificate", "b.example"))
+    with ExitStack() as stack:
+        deployment = deploy(stack, "one process", folder / "certified", providers=[certified])
+        access_token, sale = opened(deployment.http)
+        document = {"invoiceId": sale["invoiceId"], **check_document(access_token, sale)}
+        check = json_format.ParseDict(document, CheckSaleRequest())
+        with pytest.raises(grpc.RpcError, match="payment gateway"):
+            SaleServiceStub(deployment.channel).CheckSale(check, timeout=20, metadata=seen)
+        (entry,) = wait_for(folder / "certified", "refused.caller_not_permitted", 1)
+
+    assert (entry["caller"], entry["address"]) == ("merchant", "192.0.2.9")
+    assert entry["details"] == {"certificates": "a.example b.example", "invoice_id": sale["invoiceId"]}
 
 
 def test_the_chain_is_verified_beside_the_server_and_its_head_is_found_again(
