@@ -1,4 +1,4 @@
-# The environment is built in .venv from requirements.lock; nothing has to be installed before.
+# The environment is built in .venv from requirements-dev.lock, which has what requirements.lock has and the tools; nothing has to be installed before.
 
 # The first Python on the PATH that runs and is new enough.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -60,11 +60,13 @@ lint: $(ENV_READY) ## format, lint, types, import rules, proto, and whether gene
 
 check: lint test ## everything that has to be green
 
-lock: $(ENV_READY) ## resolve the dependencies anew into requirements.lock
-	$(ENV)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
-		--group dev --upgrade pyproject.toml --output-file requirements.lock
+COMPILE := $(ENV)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --upgrade pyproject.toml
 
-sbom: $(ENV_READY) ## write the software bill of materials, CycloneDX, from requirements.lock into var/sbom.json
+lock: $(ENV_READY) ## resolve the dependencies anew: requirements.lock for a server, requirements-dev.lock with the tools
+	$(COMPILE) --output-file requirements.lock
+	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+sbom: $(ENV_READY) ## write the software bill of materials of a server, CycloneDX, from requirements.lock into var/sbom.json
 	@mkdir -p var
 	$(ENV)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --mc-type application \
 		--output-reproducible --output-format JSON --output-file var/sbom.json
@@ -73,12 +75,12 @@ clean: ## remove the environment and the development data
 	rm -rf .venv var
 
 # Debian and Ubuntu split venv off python3; where that part is missing, their package manager brings it.
-$(ENV_READY): requirements.lock pyproject.toml
+$(ENV_READY): requirements-dev.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -m venv --clear .venv >/dev/null 2>&1 || { \
 		version=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])') && sudo=$$(command -v sudo || true) && \
 		echo "Installing python$$version-venv ..." && $$sudo apt-get -qq update && \
 		$$sudo apt-get -qq install -y python$$version-venv && $(PYTHON) -m venv --clear .venv; }
-	$(ENV)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile --requirement requirements.lock
+	$(ENV)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile --requirement requirements-dev.lock
 	$(ENV)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

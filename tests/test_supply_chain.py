@@ -9,11 +9,14 @@ from typing import Any
 from tests.running import PROGRAMS
 
 LOCK = Path("requirements.lock")
+"""What a server runs on."""
+DEVELOPMENT_LOCK = Path("requirements-dev.lock")
+"""That, and the tools."""
 
 
-def locked() -> dict[tuple[str, str], set[str]]:
+def locked(lock: Path = LOCK) -> dict[tuple[str, str], set[str]]:
     """Return the SHA-256 digests of each name and version."""
-    parts = re.split(r"^(?=[a-z0-9])", LOCK.read_text(), flags=re.MULTILINE)
+    parts = re.split(r"^(?=[a-z0-9])", lock.read_text(), flags=re.MULTILINE)
     found = {}
     for part in parts:
         if match := re.match(r"([a-z0-9._-]+)(?:\[[^]]*\])?==([^ ;\\]+)", part):
@@ -27,8 +30,18 @@ def hashes_in(component: dict[str, Any]) -> set[str]:
 
 
 def test_everything_that_is_locked_has_hashes() -> None:
-    assert len(locked()) > 50
-    assert all(locked().values())
+    everything = locked(DEVELOPMENT_LOCK)
+
+    assert len(everything) > 100
+    assert all(everything.values())
+
+
+def test_a_server_gets_what_was_tested_and_no_tool() -> None:
+    names = {name for name, _ in locked()}
+
+    assert {"grpcio", "starlette", "uvicorn"} <= names
+    assert names.isdisjoint({"pytest", "mypy", "ruff", "grpcio-tools", "buf-bin"})
+    assert locked().items() <= locked(DEVELOPMENT_LOCK).items()
 
 
 def test_the_bill_of_materials_lists_exactly_what_is_locked(tmp_path: Path) -> None:
