@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import orjson
+from buf.validate import validate_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -112,16 +113,27 @@ def _field_decoder(field: FieldDescriptor) -> Decode:
     if not field.is_repeated:
         return decode
     placeholder = _placeholder(field)
+    kept = slice(items_kept(field))
 
     def decode_list(value: Any, path: str, violations: Violations) -> Any:
         if not isinstance(value, list):
             violations.append(TypeViolation(path, "must be a list"))
             return None
         # What can't be read keeps its place, so that the index of what follows stays right.
-        items = (decode(item, f"{path}[{index}]", violations) for index, item in enumerate(value))
+        items = (decode(item, f"{path}[{index}]", violations) for index, item in enumerate(value[kept]))
         return [placeholder if item is None else item for item in items]
 
     return decode_list
+
+
+def items_kept(field: FieldDescriptor) -> int | None:
+    """Return how many items of a list are worth reading: with one too many it is refused, whatever they are.
+
+    Args:
+        field: a repeated one.
+    """
+    most: int = field.GetOptions().Extensions[validate_pb2.field].repeated.max_items
+    return most + 1 if most else None
 
 
 def _value_decoder(field: FieldDescriptor) -> Decode:

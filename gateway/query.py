@@ -4,6 +4,7 @@ As google.api.http has it, a parameter goes to the field of its name. A repeated
 parameters that no field is named for; without one they are ignored.
 """
 
+from itertools import islice
 from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl
 
@@ -13,7 +14,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from gateway.errors import GatewayError
-from gateway.json_codec import TypeViolation, Violations
+from gateway.json_codec import TypeViolation, Violations, items_kept
 
 MessageT = TypeVar("MessageT", bound=Message)
 
@@ -36,10 +37,12 @@ class QueryCodec(Generic[MessageT]):
         self._message_class = message_class
         self._fields: set[str] = set()
         self._others: str | None = None
+        self._kept: int | None = None
+        """How many of those are worth keeping."""
         descriptor: Any = message_class.DESCRIPTOR  # its stub names two classes that are one
         for field in descriptor.fields:
             if field.message_type is not None and field.message_type.full_name == QueryParameter.DESCRIPTOR.full_name:
-                self._others = field.name
+                self._others, self._kept = field.name, items_kept(field)
             elif field.type == FieldDescriptor.TYPE_STRING and not field.is_repeated:
                 self._fields.add(field.name)
             else:
@@ -72,8 +75,7 @@ class QueryCodec(Generic[MessageT]):
         if self._others is not None:
             values[self._others] = [
                 QueryParameter(name=_without_nul(name), value=_without_nul(value))
-                for name, value in pairs
-                if name not in self._fields
+                for name, value in islice((pair for pair in pairs if pair[0] not in self._fields), self._kept)
             ]
         return self._message_class(**values), violations
 

@@ -132,6 +132,16 @@ def test_the_bounds_of_every_request_can_be_checked(name: str) -> None:
     protovalidate.collect_violations(request)  # raises where a bound can never hold
 
 
+@pytest.mark.parametrize("name", [rpc.full_name for rpc in every_rpc()])
+def test_every_list_of_a_request_may_have_so_many_items_only(name: str) -> None:
+    waiting = [descriptor_pool.Default().FindMethodByName(name).input_type]
+    while waiting:
+        for field in waiting.pop().fields:
+            rules = field.GetOptions().Extensions[validate_pb2.field].repeated
+            assert rules.max_items > 0 or not field.is_repeated, field.full_name
+            waiting += [] if field.message_type is None else [field.message_type]
+
+
 @pytest.mark.parametrize(("name", "edge"), [("lat", 90.0), ("lng", 180.0)])
 def test_the_bounds_of_a_location_are_inclusive(name: str, edge: float) -> None:
     for value, valid in ((edge, True), (-edge, True), (edge * 1.0001, False), (-edge * 1.0001, False), (0.0, True)):

@@ -139,3 +139,11 @@ def test_what_is_no_value_of_an_enum_is_named(value: object) -> None:
     _, violations = JsonCodec(Sale).decode({"state": value})
 
     assert [violation.path for violation in violations] == ["state"]
+
+
+@pytest.mark.parametrize("item", [1, "x"])
+def test_of_a_list_that_is_too_long_no_more_is_read_than_shows_that(item: object) -> None:
+    message, violations = REQUEST.decode({"consumer": {"ipAddresses": [item] * 30_000}})
+
+    assert len(message.consumer.ip_addresses) == 65
+    assert len(violations) == (65 if item == 1 else 0)

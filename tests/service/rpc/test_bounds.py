@@ -162,3 +162,12 @@ def test_an_enum_is_told_by_its_names() -> None:
             " SALE_STATE_REVERSED, SALE_STATE_CHARGED_BACK",
         )
     ]
+
+
+def test_of_a_list_that_is_far_too_long_only_the_beginning_is_looked_at() -> None:
+    violations = find_violations(initiate(consumer__ipAddresses=["x"] * 10_000))
+
+    assert {violation.field for violation in violations} == {
+        "consumer.ipAddresses",
+        *(f"consumer.ipAddresses[{index}]" for index in range(65)),
+    }
