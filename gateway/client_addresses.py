@@ -5,8 +5,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 Network = IPv4Network | IPv6Network
 
+_SITE_PREFIX = 64
 _MAX_HOPS = 16
-"""Of a request; what claims more is believed as little as what can't be read."""
+"""The last ones of a request; what is before them was written by whoever likes."""
 
 
 def normalized(host: str) -> str:
@@ -19,6 +20,19 @@ def normalized(host: str) -> str:
         return str(_parse(host))
     except ValueError:
         return host
+
+
+def site_of(address: str) -> str:
+    """Return what connections are counted by: an address, of IPv6 its /64 network, in which one client has all of them.
+
+    Args:
+        address: a normalized one.
+    """
+    try:
+        parsed = _parse(address)
+    except ValueError:
+        return address
+    return address if isinstance(parsed, IPv4Address) else str(IPv6Network((parsed, _SITE_PREFIX), strict=False))
 
 
 class TrustedProxies:
@@ -47,9 +61,7 @@ class TrustedProxies:
         Returns:
             That address; the first one if proxies have all; the peer's where something is written that is none.
         """
-        hops = b",".join(forwarded_for).split(b",")
-        if len(hops) > _MAX_HOPS:
-            return peer
+        hops = b",".join(forwarded_for).split(b",")[-_MAX_HOPS:]
         client = peer
         for hop in reversed(hops):
             try:

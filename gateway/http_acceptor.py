@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 
-from gateway.client_addresses import normalized
+from gateway.client_addresses import normalized, site_of
 from gateway.http_answers import OVERLOADED_AND_CLOSED
 from gateway.http_connection import Listener
 from gateway.http_protocol import HttpProtocol
@@ -73,7 +73,7 @@ class HttpAcceptor:
                 self._loop.call_later(_PAUSE_SECONDS, self._resume)
                 return
             address = normalized(peer[0])
-            counted = None if address in self._listener.proxies else address
+            counted = None if address in self._listener.proxies else site_of(address)
             connection.setblocking(False)
             if not self._load.admit(counted):
                 self._refuse(connection)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import structlog
 
+from service.addresses import site_of
 from service.errors import ErrorReason, StoreUnavailable
 from service.identifiers import Clock, Randomness, new_audit_entry_id
 from service.origin import Origin, origin_of_call
@@ -195,21 +196,21 @@ class _Refusals:
         self.waiting: deque[AuditEntry] = deque()
 
     def note(self, origin: Origin, action: AuditAction, subject: str, details: dict[str, str | None]) -> None:
-        kind = _Kind(action, Origin(origin.caller, origin.address))
+        kind = _Kind(action, Origin(origin.caller, site_of(origin.address)))
         if kind not in self._counts and len(self._counts) >= ORIGINS_KEPT:
             kind = _Kind(action, Origin(""))
             self._counts.setdefault(kind, REFUSALS_KEPT)  # only their number is kept
         count = self._counts[kind] = self._counts.get(kind, 0) + 1
         if count <= REFUSALS_KEPT:
-            self._keep(kind, subject, **details)
+            self._keep(action, origin, subject, **details)
 
     def end_minute(self) -> None:
         for kind, count in self._counts.items():
             if count > REFUSALS_KEPT:
                 whose = "more" if kind.origin.caller or kind.origin.address else "of others"
-                self._keep(kind, whose, count=str(count - REFUSALS_KEPT))
+                self._keep(kind.action, kind.origin, whose, count=str(count - REFUSALS_KEPT))
         self._counts.clear()
 
-    def _keep(self, kind: _Kind, subject: str, **details: str | None) -> None:
+    def _keep(self, action: AuditAction, origin: Origin, subject: str, **details: str | None) -> None:
         if len(self.waiting) < _MAX_WAITING:
-            self.waiting.append(self._entry_of(kind.origin, kind.action, subject, **details))
+            self.waiting.append(self._entry_of(origin, action, subject, **details))

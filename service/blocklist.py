@@ -105,7 +105,7 @@ class Blocklist:
             SaleError: `ERROR_REASON_INVALID_FIELD`, the token is not one of this list.
         """
         page = page_of(page_token, page_size, kind)
-        beyond = None if page.before is None else BlockKey(*json.loads(page.before))
+        beyond = None if page.before is None else _key_in(page.before)
         blocks = await self._store.list_blocks(kind, beyond, page.size + 1, self._clock())
         last = json.dumps(blocks[page.size - 1].key) if len(blocks) > page.size else None
         return blocks[: page.size], next_token(last, kind)
@@ -126,6 +126,16 @@ class Blocklist:
         keys = list(_keys_of(suspect, self._shapes))
         if keys and await self._store.has_block(keys, now):
             raise SaleError(ErrorReason.ERROR_REASON_BLOCKED)
+
+
+def _key_in(text: str) -> BlockKey:
+    try:
+        key = BlockKey(*json.loads(text))
+    except (ValueError, TypeError):
+        key = None
+    if key is None or [*map(type, key)] != [str, int, str]:
+        raise SaleError.invalid_fields([FieldViolation("pageToken", "is not the nextPageToken of this list")])
+    return key
 
 
 def _key_of(kind: str, value: str) -> BlockKey:

@@ -1,8 +1,9 @@
 """Fingerprints of the settings, for the audit log: they tell that a table has changed, and nothing of what is in it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
@@ -34,8 +35,16 @@ def _in_effect(value: Any, name: str, settings: ServiceSettings) -> Any:
         case "vault":
             return [plain, [_hash(key.to_key().secret) for key in settings.vault.keys]]
     if isinstance(value, ListenerSettings):
-        return [plain, [path and _hash(path.read_bytes()) for path in (value.tls_cert, value.client_ca)]]
+        return [plain, [path and _hash(path.read_bytes()) for path in _public_files(value)]]
     return plain
+
+
+def _public_files(listener: ListenerSettings) -> Iterator[Path | None]:
+    yield listener.tls_cert
+    yield listener.client_ca
+    for name in type(listener).model_fields:
+        if isinstance(within := getattr(listener, name), ListenerSettings):
+            yield from _public_files(within)
 
 
 def _plain(value: Any) -> Any:

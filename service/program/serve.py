@@ -139,7 +139,7 @@ class ServiceServer:
         if self._http is not None:
             self._http.read_again()
         self._domain.replace_keys(settings)
-        reloaded = {"endpoints": settings.endpoints, "vault": settings.vault, "callers": settings.callers}
+        reloaded = {name: getattr(settings, name) for name in ("endpoints", "vault", "callers", "sale_limits")}
         self._in_force = self._settings.model_copy(update=reloaded)
 
     async def _note_configuration(self, action: AuditAction, before: asyncio.Task[None] | None = None) -> None:

@@ -14,8 +14,11 @@ from service.rpc.health import HEALTH_METHODS
 from service.rpc.interceptors import Behaviour, CallInterceptor, Context, Handler
 from service.rpc.status import status_of
 
-MAX_HEALTH_CALLS = 128
+MAX_HEALTH_CHECKS = 128
 """How many of these may run at once, whoever asks: they get through while others are refused."""
+MAX_HEALTH_WATCHES = 32
+"""How many of these, which run for ever and must not take the checks' places."""
+_WATCH = "/Watch"
 _RETRY_AFTER_SECONDS = 1
 _LOG_SECONDS = 1.0
 _LOOK_SECONDS = 0.5
@@ -50,17 +53,19 @@ class Admission(CallInterceptor):
     """Refuses what is more than the process can carry; the outermost interceptor, as a refusal has to be cheap.
 
     Args:
-        calls: the load of the process.
-        health: the load of health checks.
+        calls: the load of the process; health checks and those who watch health have their own.
     """
 
-    def __init__(self, calls: Load, health: Load) -> None:
+    def __init__(self, calls: Load) -> None:
         self._calls = calls
-        self._health = health
+        self._checks = Load(MAX_HEALTH_CHECKS)
+        self._watches = Load(MAX_HEALTH_WATCHES)
 
     async def around(self, method: str, request: Any, context: Context, proceed: Behaviour) -> Any:
         """See `CallInterceptor`."""
-        load = self._health if method.startswith(HEALTH_METHODS) else self._calls
+        load = self._calls
+        if method.startswith(HEALTH_METHODS):
+            load = self._watches if method.endswith(_WATCH) else self._checks
         if load.running >= load.limit:
             load.note_refusal()
             await context.abort_with_status(_overloaded())

@@ -22,12 +22,17 @@ from service.origin import Origin, begin_from
 from service.rpc.authorization import Identify, Peer, peer_of
 from service.rpc.in_process import InProcessServer
 from service.rpc.interceptors import Context, NoteRefusal, note_nowhere
+from service.rpc.slowing import Slowing
 from service.rpc.status import status_of
 
 _peer: ContextVar[Peer] = ContextVar("peer")
 _METHOD = f"/{DESCRIPTOR.services_by_name['MultiplexService'].full_name}/Multiplex"
 _MAX_SHARED_BYTES = 64 * 1024
 """Of a message: it is full then."""
+MAX_AT_ONCE = 128
+"""How many calls of a stream run at the same time; the others wait for their turn."""
+_MAX_WAITING_BYTES = 4 * 1024 * 1024
+"""Of answers that the caller has not taken: then no further call of its stream runs."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -48,7 +53,8 @@ class MultiplexServicer(MultiplexServiceServicer):
         servicers: what can be called.
         identify: tells who has opened a stream.
         note_refusal: called when nobody has that is known.
-        max_running: how many calls of a stream may run at once; more are refused.
+        slowing: holds back the refusal of such a one; None answers at once.
+        max_running: how many calls of a stream may run or wait for their turn; more are refused.
     """
 
     def __init__(
@@ -56,12 +62,14 @@ class MultiplexServicer(MultiplexServiceServicer):
         servicers: InProcessServer,
         identify: Identify,
         note_refusal: NoteRefusal = note_nowhere,
+        slowing: Slowing | None = None,
         *,
         max_running: int,
     ) -> None:
         self._servicers = servicers
         self._identify = identify
         self._note_refusal = note_refusal
+        self._slowing = slowing
         self._max_running = max_running
         self._streams: set[_Stream] = set()
         self._draining = False
@@ -73,8 +81,7 @@ class MultiplexServicer(MultiplexServiceServicer):
         peer = peer_of(context)
         if self._identify(peer.credentials) is None:
             begin_from(Origin("", peer.address))
-            self._note_refusal(ErrorReason.ERROR_REASON_CALLER_NOT_IDENTIFIED, _METHOD)
-            await context.abort_with_status(status_of(SaleError(ErrorReason.ERROR_REASON_CALLER_NOT_IDENTIFIED), {}))
+            await context.abort_with_status(status_of(await self._refusal(), {}))
         _peer.set(peer)  # for its calls, whose tasks begin in this one
         stream = _Stream(self._servicers, self._max_running, context)
         self._streams.add(stream)
@@ -84,6 +91,18 @@ class MultiplexServicer(MultiplexServiceServicer):
             await stream.serve()
         finally:
             self._streams.discard(stream)
+
+    async def _refusal(self) -> SaleError:
+        """Note that somebody is refused whom nobody knows, and return how, when he may be told."""
+        refusal = SaleError(ErrorReason.ERROR_REASON_CALLER_NOT_IDENTIFIED)
+        self._note_refusal(refusal.reason, _METHOD)
+        if self._slowing is not None:
+            try:
+                await self._slowing.hold_back()
+            except SaleError as error:
+                refusal = error
+        _log.info("request", rpc=_METHOD, code=int(refusal.reason))
+        return refusal
 
     def drain(self) -> None:
         """Let callers begin no more calls on the streams that there are; they end once their calls are answered."""
@@ -99,7 +118,9 @@ class _Stream:
         self._max_running = max_running
         self._context = context
         self._running: dict[int, asyncio.Task[None]] = {}
+        self._turns = asyncio.Semaphore(MAX_AT_ONCE)
         self._answers: list[Answer] = []
+        self._answered_bytes = 0
         self._writing: asyncio.Task[None] | None = None
         self._least_difference = float("inf")
         self._draining = False
@@ -148,12 +169,17 @@ class _Stream:
         task.add_done_callback(lambda task: self._running.pop(call.id))
 
     async def _run(self, call: Call) -> None:
-        try:
-            answer = await self._answered(call)
-        except Exception as error:  # as over a call of its own; one without an answer would be waited for
-            _log.error("call failed", exc_info=error)
-            answer = Answer(id=call.id, code=grpc.StatusCode.UNKNOWN.value[0], details="The call failed.")
-        self._answer(answer)
+        began = time.monotonic()
+        async with self._turns:
+            while self._answered_bytes >= _MAX_WAITING_BYTES and self._writing is not None:
+                await asyncio.wait((self._writing,))
+            call.timeout -= time.monotonic() - began
+            try:
+                answer = await self._answered(call)
+            except Exception as error:  # as over a call of its own; one without an answer would be waited for
+                _log.error("call failed", exc_info=error)
+                answer = Answer(id=call.id, code=grpc.StatusCode.UNKNOWN.value[0], details="The call failed.")
+            self._answer(answer)
 
     async def _answered(self, call: Call) -> Answer:
         handler: Any = self._servicers.handler(call.method)
@@ -172,6 +198,7 @@ class _Stream:
 
     def _answer(self, answer: Answer) -> None:
         self._answers.append(answer)
+        self._answered_bytes += answer.ByteSize()
         self._write_soon()
 
     def _write_soon(self) -> None:
@@ -185,6 +212,7 @@ class _Stream:
                 await self._context.write(MultiplexResponse(answers=answers, draining=self._draining))
         except grpc.aio.InternalError:  # how grpc.aio tells that the caller has gone; reading ends too
             self._answers.clear()
+            self._answered_bytes = 0
         finally:
             self._writing = None
 
@@ -195,6 +223,7 @@ class _Stream:
             count += 1
         answers = self._answers[:count]
         del self._answers[:count]
+        self._answered_bytes -= size
         return answers
 
 

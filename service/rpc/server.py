@@ -26,7 +26,7 @@ from service.callers import Caller
 from service.cards import Cards
 from service.guesses import Guesses, Slowness
 from service.rpc.access_token_servicer import AccessTokenServicer
-from service.rpc.admission import MAX_HEALTH_CALLS, Admission, Load, Reception, on_demand
+from service.rpc.admission import Admission, Load, Reception, on_demand
 from service.rpc.authorization import Authorization, Identify, peer_in_process
 from service.rpc.blocklist_servicer import BlocklistServicer
 from service.rpc.card_servicer import CardServicer
@@ -93,11 +93,12 @@ class SaleServer:
         )
         self._in_process = InProcessServer()
         on_streams = InProcessServer()
-        admission, bounds = Admission(Load(limits.max_calls), Load(MAX_HEALTH_CALLS)), Bounds(limits.max_message)
+        admission, bounds = Admission(Load(limits.max_calls)), Bounds(limits.max_message)
         by_port, reception = Authorization(identify), Reception(limits.receive)
         errors: Sequence[Interceptor] = (Errors(note_refusal),)
-        if slowness is not None:
-            errors = (*errors, Slowing(Guesses(slowness, clock=time.monotonic), time.monotonic))
+        slowing = None if slowness is None else Slowing(Guesses(slowness, clock=time.monotonic), time.monotonic)
+        if slowing is not None:
+            errors = (*errors, slowing)
         on_port = InterceptedServer(
             self._server, (admission, RequestLog(), *errors, by_port, reception, bounds), on_demand
         )
@@ -116,7 +117,7 @@ class SaleServer:
             add_CardServiceServicer_to_server(CardServicer(cards), target)
             add_BlocklistServiceServicer_to_server(BlocklistServicer(blocklist), target)
             add_HealthServicer_to_server(self._health.servicer, target)
-        self._multiplex = MultiplexServicer(on_streams, identify, note_refusal, max_running=limits.max_calls)
+        self._multiplex = MultiplexServicer(on_streams, identify, note_refusal, slowing, max_running=limits.max_calls)
         add_MultiplexServiceServicer_to_server(self._multiplex, self._server)
         on_port.refuse_other_rpcs()
         if reflection:

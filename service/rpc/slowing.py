@@ -70,6 +70,14 @@ class Slowing(CallInterceptor):
                 await self._guesses.hold_back(began, self._subjects(method, request))
             raise
 
+    async def hold_back(self) -> None:
+        """Hold back the refusal of somebody who calls now and is not known; a stream has no message to look at.
+
+        Raises:
+            SaleError: as of `Guesses.hold_back`.
+        """
+        await self._guesses.hold_back(self._clock(), self._subjects("", None))
+
     def _subjects(self, method: str, request: object) -> Iterator[tuple[str, str | bytes]]:
         if (site := site_of(origin_of_call().address)) is not None:
             yield "addresses", site

@@ -144,7 +144,8 @@ def test_what_is_refused_is_told_in_a_bounded_number_of_entries(folder: Path) ->
 def test_a_configuration_is_told_by_what_has_changed_and_never_by_a_value(folder: Path) -> None:
     home = folder / "configuration"
     home.mkdir()
-    config = write_config(home / "sale.toml", VAULT)
+    limit = '[[sale_limits]]\nper = "device"\nwindow = "1h"\nsales = 5\n'
+    config = write_config(home / "sale.toml", VAULT + limit)
     arguments = ["sale-service", "serve", f"--config={config}", f"--store=sqlite:///{home}/sale.db", "--no-http"]
     with running([*arguments, f"--grpc={ANY_PORT}"], home / "log") as program:
         (read,) = wait_for(home, "configuration.read", 1)
@@ -153,11 +154,11 @@ def test_a_configuration_is_told_by_what_has_changed_and_never_by_a_value(folder
         write_config(home / "sale.toml", VAULT.replace("0f", "1f"), [SBC._replace(control_key=NEW_KEY)])
         program.send(signal.SIGHUP)
         _, changed = wait_for(home, "configuration.reloaded", 2)
+        assert changed["details"].keys() == {"vault", "endpoints", "sale_limits"}
 
     assert read["details"].keys() >= {"grpc", "store", "vault", "endpoints", "callers"}
     assert read["caller"] == "sale-service serve"
     assert unchanged["details"] == {}
-    assert changed["details"].keys() == {"vault", "endpoints"}
     assert changed["details"]["vault"] != read["details"]["vault"]
 
 

@@ -23,11 +23,12 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_status import rpc_status
 
+from service.rpc.admission import MAX_HEALTH_WATCHES
 from tests.conftest import Deployment, deploy
 from tests.contract.test_operation import wait_until
 from tests.http2 import Http2Connection, grpc_status
 from tests.merchant import new_token
-from tests.running import open_channel
+from tests.running import CHANNEL_OPTIONS, open_channel
 
 ISSUE = "/connectingparty.sale.v1.AccessTokenService/IssueAccessToken"
 LIST = "/connectingparty.sale.v1.SaleService/ListSales"
@@ -233,3 +234,17 @@ def test_answers_that_are_not_taken_keep_nobody_else_out(address: str, sales: An
 
         for _ in range(20):
             assert sales.ListSales(ListSalesRequest(), timeout=5) is not None
+
+
+def test_who_watches_health_keeps_no_check_out(limited: Deployment, address: str) -> None:
+    with ExitStack() as stack:
+        channels = [stack.enter_context(grpc.insecure_channel(address, CHANNEL_OPTIONS)) for _ in range(4)]
+        stubs: list[Any] = [HealthStub(channel) for channel in channels]
+        request = HealthCheckRequest()
+        watches = [stubs[number % 4].Watch(request, timeout=20) for number in range(MAX_HEALTH_WATCHES)]
+        assert {next(watch).status for watch in watches} == {HealthCheckResponse.SERVING}
+        with pytest.raises(grpc.RpcError) as refused:
+            next(stubs[0].Watch(request, timeout=20))
+        assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert stubs[0].Check(request, timeout=5).status == HealthCheckResponse.SERVING
+        assert limited.http.client.get("/readyz").status_code == 200

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from connectingparty.multiplex.v1.multiplex_service_pb2_grpc import MultiplexServiceStub
 from connectingparty.sale.v1.sale_service_pb2 import GetSaleRequest
 from connectingparty.sale.v1.sale_service_pb2_grpc import SaleServiceStub
 
@@ -41,6 +42,18 @@ def require_slow(call: Callable[[], Answer], code: int) -> None:
         if time.monotonic() - began >= MAX_DELAY_SECONDS:
             return
     raise AssertionError("no answer was held back")
+
+
+def test_keys_of_callers_are_guessed_as_slowly_on_a_stream(guarded: Deployment) -> None:
+    with grpc.insecure_channel(str(guarded.service.grpc)) as channel:
+        stub: Any = MultiplexServiceStub(channel)
+
+        def guess() -> Answer:
+            with pytest.raises(grpc.RpcError) as refused:
+                next(stub.Multiplex(iter([]), timeout=20, metadata=(("authorization", "Bearer guess"),)))
+            return error_answer(refused.value)
+
+        require_slow(guess, 1110)
 
 
 def test_who_guesses_as_much_as_can_be_keeps_nobody_out(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.client_addresses import TrustedProxies, normalized
+from gateway.client_addresses import TrustedProxies, normalized, site_of
 
 PEER = "10.0.0.1"
 PROXIES = TrustedProxies([ip_network("10.0.0.0/8"), ip_network("fd00::/8")])
@@ -31,11 +31,25 @@ PROXIES = TrustedProxies([ip_network("10.0.0.0/8"), ip_network("fd00::/8")])
         (["192.0.2.9, [10.1.1.1"], PEER),
         (["192.0.2.9, caf\xe9"], PEER),
         ([""], PEER),
-        (["192.0.2.9" + ", 10.1.1.1" * 16], PEER),
+        (["192.0.2.9" + ", 10.1.1.1" * 16], "10.1.1.1"),
+        (["6.6.6.6, " * 20 + "192.0.2.9, 10.1.1.1"], "192.0.2.9"),
     ],
 )
 def test_it_is_the_last_address_that_no_trusted_proxy_has(forwarded_for: list[str], client: str) -> None:
     assert PROXIES.client_of(PEER, [value.encode("latin-1") for value in forwarded_for]) == client
+
+
+@pytest.mark.parametrize(
+    ("address", "site"),
+    [
+        ("192.0.2.9", "192.0.2.9"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+        ("/run/x", "/run/x"),
+    ],
+)
+def test_of_ipv6_a_whole_network_is_one_client(address: str, site: str) -> None:
+    assert site_of(address) == site
 
 
 @given(st.lists(st.binary(max_size=100), max_size=5))

@@ -23,7 +23,7 @@ from gateway.multiplexing import MultiplexedChannel
 from service.callers import Caller, Credentials
 from service.program.development import DEVELOPER
 from service.rpc.in_process import InProcessServer
-from service.rpc.multiplexing import MultiplexServicer
+from service.rpc.multiplexing import MAX_AT_ONCE, MultiplexServicer
 
 
 def known(credentials: Credentials) -> Caller:
@@ -238,7 +238,7 @@ async def test_more_calls_than_may_run_are_refused_at_once(service: Service) -> 
     stub = service.stub()
     service.servicer.open.clear()
     running = [asyncio.create_task(ask(stub)) for _ in range(MAX_RUNNING)]
-    await wait_until(lambda: service.servicer.running == MAX_RUNNING)
+    await wait_until(lambda: service.servicer.running == MAX_AT_ONCE)
 
     assert await refusal(ask(stub)) is grpc.StatusCode.RESOURCE_EXHAUSTED
     service.servicer.open.set()
@@ -288,7 +288,7 @@ async def test_answers_of_any_number_fit_their_messages(service: Service) -> Non
     stub = service.stub()
     service.servicer.open.clear()
     calls = [asyncio.create_task(ask(stub, "x" * 15_000, 20)) for _ in range(MAX_RUNNING)]
-    await wait_until(lambda: service.servicer.running == MAX_RUNNING)
+    await wait_until(lambda: service.servicer.running == MAX_AT_ONCE)
     service.servicer.open.set()
 
     assert await asyncio.gather(*calls) == ["x" * 15_000] * MAX_RUNNING

@@ -12,12 +12,20 @@ from service.audit import AuditLog
 from service.blocklist import Blocklist
 from service.cards import Cards
 from service.endpoints import Endpoint, Endpoints
+from service.origin import Origin, begin_from
 from service.sale_limits import SaleLimits
 from service.sales import InitiateSale, Sales
 from service.signing import parse_control_key
 from service.store.sqlite import SqliteStore
 from service.vault import Vault, VaultKey
 from tests.merchant import SBC, SERIAL_NUMBER
+
+
+@pytest.fixture(autouse=True)
+async def origin(anyio_backend: str) -> AsyncIterator[None]:
+    """Forget who called in a test: they share one context."""
+    yield
+    begin_from(Origin(""))
 
 
 class Clock:

@@ -11,6 +11,7 @@ from service.blocklist import Blocklist, Suspect
 from service.cards import Cards
 from service.errors import ErrorReason, SaleError
 from service.origin import Origin, begin_from
+from service.pages import next_token
 from service.sales import CheckSale, InitiateSale, Sales
 from service.store.sqlite import SqliteStore
 from service.vault import CardData
@@ -159,6 +160,12 @@ async def test_a_page_of_the_list_goes_on_where_the_one_before_ended(blocklist: 
     _, token = await blocklist.list("ADDRESS", None, 1)
     with pytest.raises(SaleError, match=r"^pageToken "):
         await blocklist.list(None, token, 1)
+
+
+@pytest.mark.parametrize("key", ["x", "[]", '["ADDRESS", 24]', '["ADDRESS", "24", "x"]', '["ADDRESS", 24, null]', "7"])
+async def test_a_token_that_somebody_made_up_is_none(blocklist: Blocklist, key: str) -> None:
+    with pytest.raises(SaleError, match=r"^pageToken "):
+        await blocklist.list(None, next_token(key, None), 1)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from service.errors import SaleError
 from service.program.development import DEVELOPER
 from service.rpc.in_process import InProcessServer
 from service.rpc.interceptors import Errors, InterceptedServer, metadata_values
-from service.rpc.multiplexing import MultiplexServicer
+from service.rpc.multiplexing import MAX_AT_ONCE, MultiplexServicer
 
 pytestmark = pytest.mark.anyio
 SECRET = "the password of the database"
@@ -82,6 +82,25 @@ async def stub(request: pytest.FixtureRequest, servicer: Servicer) -> AsyncItera
     async with MultiplexedChannel(network) if request.param == "stream" else network as channel_:
         yield SaleServiceStub(channel_)
     await server.stop(None)
+
+
+async def test_of_the_calls_of_a_stream_so_many_run_at_once(servicer: Servicer) -> None:
+    server, on_streams = grpc.aio.server(), InProcessServer()
+    add_servicer(servicer, InterceptedServer(on_streams, (Errors(),)))  # type: ignore[arg-type]
+    multiplex = MultiplexServicer(on_streams, lambda credentials: DEVELOPER, max_running=1000)
+    add_MultiplexServiceServicer_to_server(multiplex, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with MultiplexedChannel(grpc.aio.insecure_channel(f"127.0.0.1:{port}")) as channel:
+        stub: Any = SaleServiceStub(channel)
+        calls = [asyncio.ensure_future(refused(stub, "wait", 1)) for _ in range(MAX_AT_ONCE + 50)]
+        while servicer.calls < MAX_AT_ONCE:  # noqa: ASYNC110  # a servicer tells nobody
+            await asyncio.sleep(0.01)
+        assert servicer.calls == MAX_AT_ONCE
+        errors = await asyncio.gather(*calls)
+    await server.stop(None)
+
+    assert {error.code() for error in errors} == {grpc.StatusCode.DEADLINE_EXCEEDED}
 
 
 async def refused(stub: Any, invoice_id: str, seconds: float = 5) -> grpc.aio.AioRpcError:
