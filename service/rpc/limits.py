@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+_READ_BYTES = 8192
+"""Of a connection at once: some twenty requests of the usual size. A larger one is read in several pieces."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -17,9 +20,10 @@ class Limits:
     """How many calls of a connection run at once, those that share a stream as one; clients of gRPC let others wait."""
     max_calls: int = 4096
     """How many calls run at once in a process, however they came."""
-    max_connections: int = 256
-    """How many connections a process has. A caller that does not take its answers can have `max_streams` calls on each
-    that cost some kilobytes and are not among `max_calls`."""
+    max_connections: int = 64
+    """How many connections a process has: gateways and internal systems, each with a few. What floods cost in memory
+    and time grows with them. A caller that does not take its answers can have `max_streams` calls on each that cost
+    some kilobytes and are not among `max_calls`."""
     handshake: timedelta = timedelta(seconds=10)
     """How long a connection may take to begin."""
     receive: timedelta = timedelta(seconds=10)
@@ -49,6 +53,8 @@ class Limits:
             ("grpc.keepalive_timeout_ms", 20_000),
             ("grpc.http2.min_ping_interval_without_data_ms", _milliseconds(self.ping_interval)),
             ("grpc.http2.max_ping_strikes", self.ping_strikes),
+            # gRPC reads as much as there is otherwise, up to the kernel's whole buffer, before it looks at any of it.
+            ("grpc.experimental.tcp_max_read_buffer_size", _READ_BYTES),
         )
 
 
