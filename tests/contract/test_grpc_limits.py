@@ -180,6 +180,7 @@ def test_more_calls_than_a_process_may_run_are_refused_at_once_whichever_way_the
     other = apsw.Connection(str(folder / "sale.db"))
     other.execute("BEGIN IMMEDIATE")  # whoever wants to write has to wait
     with open_channel(address) as channel:
+        grpc.channel_ready_future(channel).result(10)  # connections of other tests may not be gone yet
         issue: Any = AccessTokenServiceStub(channel).IssueAccessToken
         waiting = [issue.future(IssueAccessTokenRequest(), timeout=20) for _ in range(MAX_CALLS)]
         try:
