@@ -121,7 +121,7 @@ COMMENTS: dict[str, str] = {
     'connectingparty.sale.v1.Block.reason': 'Why, in the words of whoever blocked it.',
     'connectingparty.sale.v1.Block.value': 'Which one, as in `R58M123ABC`, `192.0.2.0/24`, `2001:db8::/32` or `444455`.',
     'connectingparty.sale.v1.BlockKind': 'What can be blocked.',
-    'connectingparty.sale.v1.BlockKind.BLOCK_KIND_ADDRESS': 'An IP address or a range of them, by the address of whoever initiates the sale over HTTP and by `consumer.ipAddresses`.',
+    'connectingparty.sale.v1.BlockKind.BLOCK_KIND_ADDRESS': 'An IP address or a range of them, by the address of whoever initiates the sale over HTTP and by `consumer.ipAddresses`. Where a sale is checked only the latter are known.',
     'connectingparty.sale.v1.BlockKind.BLOCK_KIND_BIN': 'Cards, by the first digits of their numbers: where card data is put, and where a sale is paid with a saved card.',
     'connectingparty.sale.v1.BlockKind.BLOCK_KIND_CONSUMER': 'A consumer, by the id that access tokens are issued for; `device:` and a serial number where there is none.',
     'connectingparty.sale.v1.BlockKind.BLOCK_KIND_IMEI': 'A device, by `consumer.device.imei`, character by character.',

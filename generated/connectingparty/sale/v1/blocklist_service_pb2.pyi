@@ -34,7 +34,7 @@ class _BlockKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BlockKind.V
     """A device, by `consumer.device.imei`, character by character."""
     BLOCK_KIND_ADDRESS: _BlockKind.ValueType  # 3
     """An IP address or a range of them, by the address of whoever initiates the sale over HTTP and by
-    `consumer.ipAddresses`.
+    `consumer.ipAddresses`. Where a sale is checked only the latter are known.
     """
     BLOCK_KIND_CONSUMER: _BlockKind.ValueType  # 4
     """A consumer, by the id that access tokens are issued for; `device:` and a serial number where there is none."""
@@ -52,7 +52,7 @@ BLOCK_KIND_IMEI: BlockKind.ValueType  # 2
 """A device, by `consumer.device.imei`, character by character."""
 BLOCK_KIND_ADDRESS: BlockKind.ValueType  # 3
 """An IP address or a range of them, by the address of whoever initiates the sale over HTTP and by
-`consumer.ipAddresses`.
+`consumer.ipAddresses`. Where a sale is checked only the latter are known.
 """
 BLOCK_KIND_CONSUMER: BlockKind.ValueType  # 4
 """A consumer, by the id that access tokens are issued for; `device:` and a serial number where there is none."""
