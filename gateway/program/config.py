@@ -12,7 +12,8 @@ from pydantic import BaseModel, SecretStr
 from pydantic_settings import BaseSettings, EnvSettingsSource, TomlConfigSettingsSource
 
 from gateway.program.options import config_option, one_line_errors
-from gateway.program.settings import REDACTED, Address, is_redacted, load_settings, without_password
+from gateway.program.settings import REDACTED, is_redacted, load_settings, without_password
+from gateway.program.values import Address
 
 _DELIMITER, _PREFIX = "__", "SALE_"
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))

@@ -15,7 +15,8 @@ from gateway.client_addresses import TrustedProxies
 from gateway.http_limits import Limits, Load
 from gateway.http_server import HttpServer
 from gateway.program.http_tls import HttpTls
-from gateway.program.settings import HttpSettings, ListenerSettings, ProgramSettings, bind, bound_address
+from gateway.program.listening import bind, bound_address
+from gateway.program.settings import HttpSettings, ListenerSettings, ProgramSettings
 
 _OTHER_DESCRIPTORS = 256
 """What a process needs besides those of its HTTP connections."""

@@ -1,20 +1,16 @@
 """Settings: from flags, over the environment (`SALE_HTTP__LISTEN`), over a TOML file, over defaults."""
 
 import re
-import socket
 import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    PlainValidator,
     SecretStr,
     ValidationError,
     model_validator,
@@ -22,74 +18,19 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
     TomlConfigSettingsSource,
 )
 
-SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+from gateway.program.values import Address, AddressSetting, DurationSetting, NetworkSetting
 
-_DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)", re.ASCII)
-_UNITS = {
-    "ms": timedelta(milliseconds=1),
-    "s": timedelta(seconds=1),
-    "m": timedelta(minutes=1),
-    "h": timedelta(hours=1),
-    "d": timedelta(days=1),
-}
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
 class ConfigurationError(Exception):
     """A setting is wrong; the message is one line that begins with its name and holds no secret."""
-
-
-class Address(NamedTuple):
-    """A host and a port."""
-
-    host: str
-    port: int
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this host reaches it."""
-        try:
-            return self.host == "localhost" or ip_address(self.host).is_loopback
-        except ValueError:
-            return False
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def _parse_address(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    host, colon, port = value.rpartition(":")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
-        raise ValueError("must be HOST:PORT, as in 127.0.0.1:8080")
-    return Address(host.removeprefix("[").removesuffix("]"), int(port))
-
-
-def _parse_duration(value: object) -> object:
-    if isinstance(value, timedelta):
-        return value
-    if not isinstance(value, str) or (match := _DURATION.fullmatch(value)) is None or int(match[1]) == 0:
-        raise ValueError("must be a number above 0 and a unit, as in 500ms, 30s, 30m, 12h or 31d")
-    return int(match[1]) * _UNITS[match[2]]
-
-
-def _parse_network(value: object) -> IPv4Network | IPv6Network:
-    try:
-        return ip_network(str(value))
-    except ValueError:
-        raise ValueError("must be an address or a network, as in 10.0.0.1 or 10.0.0.0/8") from None
-
-
-NetworkSetting = Annotated[IPv4Network | IPv6Network, PlainValidator(_parse_network)]
-AddressSetting = Annotated[Address, NoDecode, BeforeValidator(_parse_address)]
-DurationSetting = Annotated[timedelta, BeforeValidator(_parse_duration)]
 
 
 REDACTED = "[redacted]"
@@ -313,34 +254,6 @@ def read_file(path: Path | None, setting: str) -> bytes | None:
         return None if path is None else path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"{setting}: {path}: {error.strerror}") from None
-
-
-def bind(address: Address, setting: str, *, reuse_port: bool = False) -> socket.socket:
-    """Bind a TCP socket; it does not listen yet.
-
-    Args:
-        address: where; port 0 lets the system choose.
-        setting: name of the setting, for the error.
-        reuse_port: whether other sockets may be bound to the port after it.
-
-    Raises:
-        ConfigurationError: it can't be bound.
-    """
-    try:
-        family, kind, protocol, _, where = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0]
-        bound = socket.socket(family, kind, protocol)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        bound.bind(where)
-    except OSError as error:
-        raise ConfigurationError(f"{setting}: can't listen on {address}: {error.strerror}") from None
-    return bound
-
-
-def bound_address(bound: socket.socket) -> Address:
-    """Return where a socket is bound."""
-    return Address(*bound.getsockname()[:2])
 
 
 def _given(flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,12 @@ import structlog
 
 from gateway.program.config import config_commands
 from gateway.program.http_ports import bind_http
+from gateway.program.listening import bind, bound_address
 from gateway.program.logs import configure_logs
 from gateway.program.options import DISTRIBUTION, config_option, http_option, one_line_errors, workers_option
-from gateway.program.settings import Address, bind, bound_address, load_settings
+from gateway.program.settings import load_settings
 from gateway.program.sound_versions import require_sound_versions
+from gateway.program.values import Address
 from gateway.program.workers import supervise
 from service.call_log import known_of_call
 from service.program import maintenance

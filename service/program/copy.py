@@ -20,7 +20,8 @@ from gateway.program.options import config_option, one_line_errors
 from gateway.program.settings import ConfigurationError, load_settings
 from service.errors import StoreUnavailable
 from service.program.postgresql import connect, create_database
-from service.program.settings import ServiceSettings, StoreSettings
+from service.program.settings import ServiceSettings
+from service.program.store_settings import StoreSettings
 from service.program.stores import require_current
 from service.store.migrations import SchemaMismatch
 from service.store.postgresql import schema

@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from gateway.program.settings import Address, ConfigurationError
+from gateway.program.settings import ConfigurationError
+from gateway.program.values import Address
 from service.callers import ROLES, Caller
 from service.program.settings import EndpointSettings, ServiceSettings
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from gateway.program.settings import ConfigurationError, DurationSetting, Section
+from gateway.program.settings import ConfigurationError, Section
+from gateway.program.values import DurationSetting
 from service.endpoints import MAX_AMOUNT_CENTIS
 from service.guesses import Slowness
 from service.sale_limits import LimitSubject, SaleLimit

@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from gateway.program.settings import ListenerSettings
-from service.program.settings import ServiceSettings, StoreSettings
+from service.program.settings import ServiceSettings
+from service.program.store_settings import StoreSettings
 
 _DIGITS = 16
 

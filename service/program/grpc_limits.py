@@ -5,7 +5,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from gateway.program.settings import DurationSetting, Section
+from gateway.program.settings import Section
+from gateway.program.values import DurationSetting
 from service.rpc.limits import Limits
 
 _Count = Annotated[int, Field(ge=1, le=1_000_000)]

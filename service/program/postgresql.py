@@ -8,7 +8,7 @@ from asyncpg import ClientConfigurationError, PostgresError
 
 from gateway.program.settings import ConfigurationError
 from service.errors import StoreUnavailable
-from service.program.settings import StoreSettings
+from service.program.store_settings import StoreSettings
 from service.store.postgresql import PostgresqlStore, schema
 from service.store.postgresql.database import Connection, Database, NoServer
 

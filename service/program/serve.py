@@ -11,7 +11,8 @@ import structlog
 from gateway.program.http_ports import HttpPorts, HttpSockets
 from gateway.program.logs import configure_logs
 from gateway.program.process import run_server
-from gateway.program.settings import Address, ConfigurationError, load_settings
+from gateway.program.settings import ConfigurationError, load_settings
+from gateway.program.values import Address
 from service.audit import AuditAction
 from service.call_log import known_of_call
 from service.callers import Caller, Credentials

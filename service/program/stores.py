@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gateway.program.settings import ConfigurationError
 from service.errors import StoreUnavailable
-from service.program.settings import StoreSettings
+from service.program.store_settings import StoreSettings
 from service.store import Store
 from service.store.sqlite import SqliteStore, file
 

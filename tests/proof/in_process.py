@@ -12,7 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.types import EventDict, WrappedLogger
 
 from gateway.app import create_app
-from gateway.program.settings import Address, load_settings
+from gateway.program.settings import load_settings
+from gateway.program.values import Address
 from service.program.domain import Domain, create_domain
 from service.program.serve import ServiceServer
 from service.program.settings import ServiceSettings

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from gateway.program.settings import Address, ConfigurationError, GatewaySettings, load_settings
+from gateway.program.settings import ConfigurationError, GatewaySettings, load_settings
+from gateway.program.values import Address
 from service.program.settings import ServiceSettings, endpoints_of, vault_keys_of
 
 KEY = "58B2A205-5BB5-5BCB-B37D-2F2A4276B0BD"

@@ -1,0 +1,65 @@
+"""What settings are written as: addresses, networks, durations."""
+
+import re
+from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Annotated, NamedTuple
+
+from pydantic import BeforeValidator, PlainValidator
+from pydantic_settings import NoDecode
+
+_DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)", re.ASCII)
+_UNITS = {
+    "ms": timedelta(milliseconds=1),
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+}
+
+
+class Address(NamedTuple):
+    """A host and a port."""
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this host reaches it."""
+        try:
+            return self.host == "localhost" or ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _parse_address(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    host, colon, port = value.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise ValueError("must be HOST:PORT, as in 127.0.0.1:8080")
+    return Address(host.removeprefix("[").removesuffix("]"), int(port))
+
+
+def _parse_duration(value: object) -> object:
+    if isinstance(value, timedelta):
+        return value
+    if not isinstance(value, str) or (match := _DURATION.fullmatch(value)) is None or int(match[1]) == 0:
+        raise ValueError("must be a number above 0 and a unit, as in 500ms, 30s, 30m, 12h or 31d")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _parse_network(value: object) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(str(value))
+    except ValueError:
+        raise ValueError("must be an address or a network, as in 10.0.0.1 or 10.0.0.0/8") from None
+
+
+NetworkSetting = Annotated[IPv4Network | IPv6Network, PlainValidator(_parse_network)]
+AddressSetting = Annotated[Address, NoDecode, BeforeValidator(_parse_address)]
+DurationSetting = Annotated[timedelta, BeforeValidator(_parse_duration)]
