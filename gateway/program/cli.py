@@ -8,6 +8,7 @@ import structlog
 
 from gateway.program.config import config_commands
 from gateway.program.http_ports import bind_http
+from gateway.program.listening import require_sound_listeners
 from gateway.program.logs import configure_logs
 from gateway.program.options import DISTRIBUTION, config_option, http_option, one_line_errors, workers_option
 from gateway.program.serve import serve as serve_process
@@ -39,7 +40,7 @@ def serve(config: Path | None, http: str | None, service: str | None, workers: i
     flags: dict[str, Any] = {"http": {"listen": http, "service": service}, "workers": workers}
     require_sound_versions()
     settings = load_settings(GatewaySettings, config, flags)
-    settings.http.require_protected("http")
+    require_sound_listeners(settings.http.listeners())
     configure_logs()
     sockets = bind_http(settings.http)
 

@@ -15,7 +15,7 @@ from gateway.client_addresses import TrustedProxies
 from gateway.http_limits import Limits, Load
 from gateway.http_server import HttpServer
 from gateway.program.http_tls import HttpTls
-from gateway.program.listening import bind, bound_address
+from gateway.program.listening import bind, bound_address, not_listening
 from gateway.program.settings import HttpSettings, ListenerSettings, ProgramSettings
 
 _OTHER_DESCRIPTORS = 256
@@ -70,25 +70,37 @@ class HttpPorts:
         self._proxies = TrustedProxies(settings.http.trusted_proxies)
         self._tls: list[HttpTls] = []
         parties = PARTIES
-        self._servers: list[HttpServer] = []
+        self._servers: dict[str, HttpServer] = {}
         other = settings.http.payment_gateway
         if other is not None and sockets.payment_gateway is not None:
             parties -= {Party.PARTY_PAYMENT_GATEWAY}
             tls = self._read_tls(other, "http.payment_gateway", requires_client_certificate=True)
-            self._servers.append(self._create(sockets.payment_gateway, {Party.PARTY_PAYMENT_GATEWAY}, tls))
+            server = self._create(sockets.payment_gateway, {Party.PARTY_PAYMENT_GATEWAY}, tls)
+            self._servers["http.payment_gateway"] = server
         tls = self._read_tls(settings.http, "http", requires_client_certificate=False)
-        self._servers.append(self._create(sockets.main, parties, tls))
+        self._servers["http"] = self._create(sockets.main, parties, tls)
         self._telling: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Listen."""
-        for server in self._servers:
-            await server.start()
+        """Listen.
+
+        Raises:
+            ConfigurationError: a port can't be listened on; then none is.
+        """
+        begun: list[HttpServer] = []
+        for name, server in self._servers.items():
+            try:
+                await server.start()
+            except OSError as error:
+                await asyncio.gather(*(each.stop() for each in begun))
+                where = self._settings.http.listeners()[name].listen
+                raise not_listening(f"{name}.listen", where, error) from None
+            begun.append(server)
         self._telling = asyncio.create_task(self._tell())
 
     async def stop(self) -> None:
         """Accept no more connections, answer the requests that run, and close."""
-        await asyncio.gather(*(server.stop() for server in self._servers))
+        await asyncio.gather(*(server.stop() for server in self._servers.values()))
         if self._telling is not None:
             self._telling.cancel()
         self._load.tell()

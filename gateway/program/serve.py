@@ -43,8 +43,16 @@ class GatewayServer:
         self._http = HttpPorts(settings, self._channel, sockets)
 
     async def start(self) -> None:
-        """Listen. The service need not be there yet."""
-        await self._http.start()
+        """Listen. The service need not be there yet.
+
+        Raises:
+            ConfigurationError: a port can't be listened on.
+        """
+        try:
+            await self._http.start()
+        except ConfigurationError:
+            await self._channel.close()
+            raise
 
     async def wait_until_failed(self) -> None:
         """Never return: it keeps nothing that could break."""

@@ -144,11 +144,10 @@ class HttpSettings(ListenerSettings):
     """A port for what payment gateways send, which the other one does not serve then. With `client_ca` every client
     needs a certificate."""
 
-    def require_protected(self, name: str) -> None:
-        """See `ListenerSettings`."""
-        super().require_protected(name)
-        if self.payment_gateway is not None:
-            self.payment_gateway.require_protected(f"{name}.payment_gateway")
+    def listeners(self) -> dict[str, ListenerSettings]:
+        """Return the ports by the names of their tables."""
+        other = {} if self.payment_gateway is None else {"http.payment_gateway": self.payment_gateway}
+        return {"http": self, **other}
 
 
 class ServiceAccessSettings(Section):

@@ -8,7 +8,7 @@ import structlog
 
 from gateway.program.config import config_commands
 from gateway.program.http_ports import bind_http
-from gateway.program.listening import bind, bound_address
+from gateway.program.listening import bind, bound_address, require_sound_listeners
 from gateway.program.logs import configure_logs
 from gateway.program.options import DISTRIBUTION, config_option, http_option, one_line_errors, workers_option
 from gateway.program.settings import load_settings
@@ -85,9 +85,7 @@ def serve(
     settings = load_settings(ServiceSettings, config, flags)
     if dev:
         settings = with_development_defaults(settings)
-    settings.grpc.require_protected("grpc")
-    if not no_http:
-        settings.http.require_protected("http")
+    require_sound_listeners({**({} if no_http else settings.http.listeners()), "grpc": settings.grpc})
     endpoints = endpoints_of(settings.endpoints)
     sale_limits_of(settings.sale_limits, {endpoint.id for endpoint in endpoints})
     slowness_of(settings.guesses, settings.http.limits.in_flight)

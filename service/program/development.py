@@ -24,14 +24,9 @@ def with_development_defaults(settings: ServiceSettings) -> ServiceSettings:
     Raises:
         ConfigurationError: they would let another host in.
     """
-    sections = (
-        ("http", settings.http),
-        ("http.payment_gateway", settings.http.payment_gateway),
-        ("grpc", settings.grpc),
-    )
-    for name, section in sections:
-        if section is not None and not section.listen.is_loopback:
-            raise ConfigurationError(f"{name}.listen: --dev listens on loopback only, not on {section.listen}")
+    for name, listener in {**settings.http.listeners(), "grpc": settings.grpc}.items():
+        if not listener.listen.is_loopback:
+            raise ConfigurationError(f"{name}.listen: --dev listens on loopback only, not on {listener.listen}")
     endpoints = settings.endpoints or (EndpointSettings.model_validate(_ENDPOINT),)
     return settings.in_development(endpoints, settings.grpc.model_copy(update={"reflection": True}))
 

@@ -80,18 +80,30 @@ class ServiceServer:
         """Listen on both ports.
 
         Raises:
-            ConfigurationError: the gRPC port can't be listened on.
+            ConfigurationError: one can't be listened on.
         """
+        try:
+            await self._listen()
+        except ConfigurationError:
+            await self._domain.store.close()
+            raise
+        self._housekeeping = asyncio.create_task(self._keep_house())
+        await self._note_configuration(AuditAction.CONFIGURATION_READ)
+
+    async def _listen(self) -> None:
         try:
             port = await self._rpc.start(str(self.grpc))
         except OSError as error:
-            await self._domain.store.close()
             raise ConfigurationError(f"grpc.listen: {error}") from None
         self.grpc = self.grpc._replace(port=port)
-        if self._http is not None:
+        if self._http is None:
+            return
+        try:
             await self._http.start()
-        self._housekeeping = asyncio.create_task(self._keep_house())
-        await self._note_configuration(AuditAction.CONFIGURATION_READ)
+        except ConfigurationError:
+            await self._rpc.say_not_serving()
+            await self._rpc.stop(0)
+            raise
 
     async def wait_until_failed(self) -> None:
         """Return when the store has failed: started anew, it finds out what the disk holds."""

@@ -83,6 +83,28 @@ def test_a_port_that_is_taken_or_a_store_that_cannot_be_opened_is_told_in_one_li
     assert wrong(*serve, bad_store, "--http=127.0.0.1:0", "--grpc=127.0.0.1:0").startswith("store.url: ")
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_two_listeners_on_one_port_are_told_in_one_line(
+    tmp_path: Path, workers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, store = write_config(tmp_path / "sale.toml"), tmp_path / "sale.db"
+    serve = ["sale-service", "serve", f"--config={config}", f"--store=sqlite:///{store}", f"--workers={workers}"]
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    same = f"127.0.0.1:{port}"
+
+    told = wrong(*serve, f"--http={same}", f"--grpc={same}")
+    assert told == f"grpc.listen: {same} is taken by http.listen, {same}"
+    assert not store.exists()
+    monkeypatch.setenv("SALE_HTTP__PAYMENT_GATEWAY__LISTEN", same)
+    told = wrong("sale-gateway", "serve", f"--http={same}", f"--workers={workers}")
+    assert told == f"http.payment_gateway.listen: {same} is taken by http.listen, {same}"
+    # Another way to write it, which only the system knows for the same: it says so when the second one listens.
+    monkeypatch.setenv("SALE_HTTP__PLAINTEXT", "true")
+    told = wrong(*serve, f"--http=[::ffff:127.0.0.1]:{port}", "--grpc=127.0.0.1:0")
+    assert told == f"http.listen: can't listen on [::ffff:127.0.0.1]:{port}: Address already in use"
+
+
 def test_development_mode_prints_a_command_that_initiates_a_sale(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         http = f"127.0.0.1:{free.getsockname()[1]}"
