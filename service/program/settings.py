@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,7 +14,7 @@ from gateway.program.settings import (
     Redacted,
     Section,
 )
-from gateway.program.values import Address, AddressSetting, DurationSetting
+from gateway.program.values import Address, AddressSetting, DurationSetting, NetworkSetting
 from service.access_tokens import AccessTokenMode
 from service.callers import ROLES, Caller, Callers
 from service.endpoints import MAX_AMOUNT_CENTIS, CentisRange, Endpoint, Endpoints, PaymentGateway
@@ -131,7 +130,7 @@ class CentisRangeSettings(Section):
 class PaymentGatewaySettings(Section):
     """From where a payment gateway sends; see `service.endpoints.PaymentGateway`."""
 
-    addresses: tuple[IPv4Network | IPv6Network, ...] = ()
+    addresses: tuple[NetworkSetting, ...] = ()
     certificates: frozenset[str] = frozenset()
 
     def to_payment_gateway(self) -> PaymentGateway:

@@ -77,6 +77,16 @@ def test_a_wrong_setting_is_named_in_one_line(tmp_path: Path, text: str, name: s
     assert fault(tmp_path, text).startswith(f"{name}: ")
 
 
+@pytest.mark.parametrize("network", ["10.0.0.1/8", "10.0.0.0/33", "example.com", ""])
+def test_a_wrong_network_is_told_in_the_same_words_wherever_it_is(tmp_path: Path, network: str) -> None:
+    endpoint = f'[[endpoints]]\nid = "1"\nprovider = "SBC"\ncontrol_keys = ["{KEY}"]\ncurrencies = ["EUR"]\n'
+    of_endpoint = f'{endpoint}payment_gateway = {{addresses = ["{network}"]}}\n'
+    words = "must be an address or a network, as in 10.0.0.1 or 10.0.0.0/8"
+
+    assert fault(tmp_path, of_endpoint) == f"endpoints[0].payment_gateway.addresses[0]: {words}"
+    assert fault(tmp_path, f'[http]\ntrusted_proxies = ["{network}"]\n') == f"http.trusted_proxies[0]: {words}"
+
+
 @pytest.mark.parametrize(
     ("keys", "name"),
     [
