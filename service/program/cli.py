@@ -18,6 +18,7 @@ from gateway.program.workers import supervise
 from service.call_log import known_of_call
 from service.program import maintenance
 from service.program.audit import audit
+from service.program.checks import warn_of_settings
 from service.program.development import banner, with_development_defaults
 from service.program.filter_settings import sale_limits_of, slowness_of
 from service.program.new_key import new_key
@@ -92,6 +93,7 @@ def serve(
     vault_keys_of(settings.vault)
     callers_of(settings)
     configure_logs(known_of_call)
+    warn_of_settings(settings, serves_http=not no_http)
     bind(settings.grpc.listen, "grpc.listen").close()  # gRPC itself would tell in many lines, or share the port
     sockets = None if no_http else bind_http(settings.http)
 

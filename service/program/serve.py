@@ -18,6 +18,7 @@ from service.call_log import known_of_call
 from service.callers import Caller, Credentials
 from service.errors import StoreUnavailable
 from service.origin import Origin, begin_from
+from service.program.checks import warn_of_settings
 from service.program.development import DEVELOPER
 from service.program.domain import Domain, create_domain
 from service.program.filter_settings import slowness_of
@@ -27,6 +28,8 @@ from service.program.settings import ServiceSettings
 from service.rpc.server import SaleServer
 
 _PROGRAM = "sale-service serve"
+_READ_AGAIN = ("endpoints", "vault", "callers", "sale_limits")
+"""Tables that count anew when they are reloaded; of the others what their files hold does."""
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -132,6 +135,7 @@ class ServiceServer:
             _log.error("settings not reloaded", fault=str(error))
         else:
             _log.info("settings reloaded")
+            warn_of_settings(self._in_force, serves_http=self._http is not None)
             self._noting = asyncio.create_task(
                 self._note_configuration(AuditAction.CONFIGURATION_RELOADED, self._noting)
             )
@@ -147,13 +151,13 @@ class ServiceServer:
             settings = load_settings(ServiceSettings, self._config, {})
         if self._settings.development and not settings.endpoints:
             settings = settings.model_copy(update={"endpoints": self._settings.endpoints})
+        in_force = self._settings.model_copy(update={name: getattr(settings, name) for name in _READ_AGAIN})
         if self._tls is not None:
             self._tls.read_again()
         if self._http is not None:
             self._http.read_again()
-        self._domain.replace_keys(settings)
-        reloaded = {name: getattr(settings, name) for name in ("endpoints", "vault", "callers", "sale_limits")}
-        self._in_force = self._settings.model_copy(update=reloaded)
+        self._domain.replace_keys(in_force)
+        self._in_force = in_force
 
     async def _note_configuration(self, action: AuditAction, before: asyncio.Task[None] | None = None) -> None:
         """Keep in the audit log which tables have changed."""

@@ -283,6 +283,8 @@ def callers_of(settings: ServiceSettings) -> tuple[Caller, ...]:
             callers.append(caller.to_caller())
         except ValueError as error:
             raise ConfigurationError(f"callers[{position}].{error}") from None
+        if caller.certificate is not None and settings.grpc.client_ca is None and not settings.development:
+            raise ConfigurationError(f"callers[{position}].certificate: needs grpc.client_ca, or nobody could show it")
     if not callers and not settings.development:
         raise ConfigurationError("callers: needs one at least, or nobody could use the gRPC port; or try --dev")
     try:

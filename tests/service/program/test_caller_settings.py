@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.program.settings import ConfigurationError, load_settings
+from service.program.development import with_development_defaults
 from service.program.settings import ServiceSettings, callers_of
 
 KEY = 'key_hashes = ["' + "0a" * 32 + '"]'
@@ -20,6 +21,10 @@ KEY = 'key_hashes = ["' + "0a" * 32 + '"]'
         (f'[[callers]]\nname = "a b"\nroles = ["reader"]\n{KEY}', "callers[0].name: "),
         ('[[callers]]\nname = "a"\nroles = ["reader"]\nkey_hashes = ["0a"]', "callers[0].key_hashes[0]: "),
         (
+            '[[callers]]\nname = "a"\nroles = ["reader"]\ncertificate = "a.example"',
+            "callers[0].certificate: needs grpc.client_ca, or nobody could show it",
+        ),
+        (
             f'[[callers]]\nname = "a"\nroles = ["reader"]\n{KEY}\n[[callers]]\nname = "b"\nroles = ["admin"]\n{KEY}',
             "callers: a and b have the same key",
         ),
@@ -33,3 +38,12 @@ def test_callers_nobody_could_be_known_as_are_refused(callers: str, told: str, t
         callers_of(load_settings(ServiceSettings, config, {}))
 
     assert told in str(refused.value)
+
+
+def test_in_development_a_certificate_that_nobody_can_show_does_no_harm(tmp_path: Path) -> None:
+    config = tmp_path / "sale.toml"
+    config.write_text('[[callers]]\nname = "a"\nroles = ["reader"]\ncertificate = "a.example"')
+
+    (caller,) = callers_of(with_development_defaults(load_settings(ServiceSettings, config, {})))
+
+    assert caller.certificate == "a.example"

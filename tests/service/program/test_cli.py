@@ -49,6 +49,10 @@ def test_a_wrong_setting_is_told_in_one_line(tmp_path: Path) -> None:
     assert wrong("sale-service", "serve", "--config", "/no/such").startswith("--config: ")
     assert wrong("sale-service", "serve", "--config", config, "--http", "x").startswith("http.listen: ")
     assert wrong("sale-service", "serve", "--config", config, "--workers", "0").startswith("workers: ")
+    unheard = write_config(
+        tmp_path / "unheard.toml", '[[callers]]\nname = "a"\nroles = ["reader"]\ncertificate = "a.example"\n'
+    )
+    assert wrong("sale-service", "serve", "--config", str(unheard)).startswith("callers[0].certificate: needs ")
     assert wrong("sale-gateway", "serve", "--service", "x").startswith("http.service: ")
     assert wrong("sale-service", "serve", "--dev", "--grpc", "0.0.0.0:0").startswith("grpc.listen: --dev ")
     assert wrong("sale-service", "serve", "--config", config, "--grpc", "0.0.0.0:0").startswith("grpc.listen: other ")

@@ -1,0 +1,79 @@
+"""What a server says of its settings when it starts and when it reads them again."""
+
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.merchant import PROVIDERS, SBC, write_config
+from tests.running import Program, running, service_arguments
+
+CERTIFIED = SBC._replace(more='payment_gateway = {certificates = ["sbc.example"]}\n')
+STRANGER = '[[callers]]\nname = "stranger"\nroles = ["reader"]\ncertificate = "stranger.example"\n'
+
+
+class Shop:
+    """A server, its settings and its files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config = folder / "sale.toml"
+        self.arguments = service_arguments(self.config, f"sqlite:///{folder / 'sale.db'}")
+        self.program: Program
+
+    def configure(self, extra: str = "") -> None:
+        """Write the settings; nobody may call for a payment gateway over gRPC."""
+        write_config(self.config, extra, (CERTIFIED, *PROVIDERS[1:]))
+        self.config.write_text(self.config.read_text().replace('"gateway", ', ""))
+        self.config.chmod(0o600)
+
+    def events(self, after: int = 0) -> list[dict[str, Any]]:
+        return self.program.events()[after:]
+
+    def reload(self, name: str = "settings reloaded") -> list[dict[str, Any]]:
+        """Make the server read its settings again, and return what it has logged since."""
+        before = len(self.program.events())
+        self.program.send(signal.SIGHUP)
+        deadline = time.monotonic() + 10
+        while not any(event["event"] == name for event in self.events(before)):
+            assert time.monotonic() < deadline
+        return self.events(before)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    folder = tmp_path_factory.mktemp("shop")
+    shop = Shop(folder)
+    shop.configure()
+    with running(shop.arguments, folder / "log") as shop.program:
+        yield shop
+
+
+@pytest.fixture(autouse=True)
+def configured(shop: Shop) -> None:
+    shop.configure()
+
+
+def named(events: list[dict[str, Any]], name: str) -> list[Mapping[str, Any]]:
+    """Return the warnings of this name, without what every line has."""
+    common = ("event", "level", "timestamp")
+    found = [event for event in events if event["event"] == name]
+    assert {event["level"] for event in found} <= {"warning"}
+    return [{key: value for key, value in event.items() if key not in common} for event in found]
+
+
+def test_a_payment_gateways_certificate_that_no_port_asks_for_is_warned_of(shop: Shop) -> None:
+    setting = {"setting": "endpoints[0].payment_gateway.certificates", "needs": "http.client_ca"}
+
+    assert named(shop.events(), "client certificate never asked for") == [setting]
+    assert named(shop.reload(), "client certificate never asked for") == [setting]
+
+
+def test_a_callers_certificate_that_nobody_could_show_is_not_taken_when_it_is_read_again(shop: Shop) -> None:
+    shop.configure(STRANGER + f'[grpc]\nclient_ca = "{shop.config}"\ntls_cert = "x"\ntls_key = "y"\n')
+
+    (told,) = [event for event in shop.reload("settings not reloaded") if event["event"] == "settings not reloaded"]
+
+    assert told["fault"] == "callers[0].certificate: needs grpc.client_ca, or nobody could show it"
