@@ -2,7 +2,8 @@
 
 import ssl
 
-from gateway.program.settings import ConfigurationError, ListenerSettings
+from gateway.program.settings import ListenerSettings
+from gateway.program.tls_files import load_files
 
 # Of TLS 1.2: forward secrecy and authenticated encryption, as Mozilla's "intermediate" without finite-field
 # Diffie-Hellman. TLS 1.3 has no others.
@@ -51,19 +52,7 @@ class HttpTls:
         context.set_ciphers(_CIPHERS)
         context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
         context.set_alpn_protocols(["http/1.1"])
-        try:
-            # It must never ask for a password.
-            context.load_cert_chain(str(settings.tls_cert), settings.tls_key, password=lambda: "")
-        except ssl.SSLError as error:
-            raise ConfigurationError(f"{name}.tls_cert: does not go with {name}.tls_key: {error.reason}") from None
-        except OSError as error:
-            raise ConfigurationError(f"{name}.tls_cert, tls_key: can't be read: {error.strerror}") from None
         if settings.client_ca is not None:
             context.verify_mode = self._verify
-            try:
-                context.load_verify_locations(cadata=settings.client_ca.read_text("ascii"))
-            except (ssl.SSLError, UnicodeDecodeError):
-                raise ConfigurationError(f"{name}.client_ca: {settings.client_ca}: is no certificate as PEM") from None
-            except OSError as error:
-                raise ConfigurationError(f"{name}.client_ca: {settings.client_ca}: {error.strerror}") from None
+        load_files(context, settings, name)
         return context

@@ -4,7 +4,7 @@ import ssl
 
 import grpc
 
-from gateway.program.settings import ConfigurationError, read_file
+from gateway.program.tls_files import load_files
 from service.program.settings import GrpcSettings
 
 _Configuration = grpc.ServerCertificateConfiguration
@@ -52,19 +52,6 @@ class GrpcTls:
         return self._configuration
 
     def _read(self) -> _Configuration:
-        settings = self._settings
-        certificate = read_file(settings.tls_cert, "grpc.tls_cert") or b""
-        key = read_file(settings.tls_key, "grpc.tls_key") or b""
-        authorities = read_file(settings.client_ca, "grpc.client_ca")
-        try:
-            # gRPC would find out at the first handshake.
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(str(settings.tls_cert), settings.tls_key, password=lambda: "")  # never asks for one
-        except ssl.SSLError as error:
-            raise ConfigurationError(f"grpc.tls_cert: does not go with grpc.tls_key: {error.reason}") from None
-        try:
-            if authorities is not None:
-                context.load_verify_locations(cadata=authorities.decode("ascii"))
-        except (ssl.SSLError, UnicodeDecodeError):
-            raise ConfigurationError(f"grpc.client_ca: {settings.client_ca}: is no certificate as PEM") from None
-        return grpc.ssl_server_certificate_configuration([(key, certificate)], authorities)
+        # gRPC would find out at the first handshake what is wrong.
+        files = load_files(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self._settings, "grpc")
+        return grpc.ssl_server_certificate_configuration([(files.key, files.certificate)], files.authorities)
