@@ -5,7 +5,7 @@ from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated, NamedTuple
 
-from pydantic import BeforeValidator, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, PlainValidator
 from pydantic_settings import NoDecode
 
 _DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)", re.ASCII)
@@ -60,6 +60,26 @@ def _parse_network(value: object) -> IPv4Network | IPv6Network:
         raise ValueError("must be an address or a network, as in 10.0.0.1 or 10.0.0.0/8") from None
 
 
+def matching(pattern: str, words: str) -> AfterValidator:
+    """Return what makes sure that the whole of a text is as it has to be.
+
+    Args:
+        pattern: a regular expression for it.
+        words: what it must be, for whoever wrote it: nobody should have to read the expression.
+    """
+    compiled = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if compiled.fullmatch(text) is None:
+            raise ValueError(words)
+        return text
+
+    return AfterValidator(check)
+
+
+NameSetting = Annotated[
+    str, matching(r"[0-9A-Za-z._-]{1,64}", "must be 1 to 64 letters, digits, dots, underscores or hyphens")
+]
 NetworkSetting = Annotated[IPv4Network | IPv6Network, PlainValidator(_parse_network)]
 AddressSetting = Annotated[Address, NoDecode, BeforeValidator(_parse_address)]
 DurationSetting = Annotated[timedelta, BeforeValidator(_parse_duration)]

@@ -5,19 +5,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PrivateAttr, SecretStr, StringConstraints, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
 from gateway.program.settings import (
     ConfigurationError,
     ListenerSettings,
     ProgramSettings,
-    Redacted,
     Section,
 )
-from gateway.program.values import Address, AddressSetting, DurationSetting, NetworkSetting
+from gateway.program.values import Address, AddressSetting, DurationSetting, NameSetting, NetworkSetting
 from service.access_tokens import AccessTokenMode
-from service.callers import ROLES, Caller, Callers
+from service.callers import Caller, Callers
 from service.endpoints import MAX_AMOUNT_CENTIS, CentisRange, Endpoint, Endpoints, PaymentGateway
+from service.program.caller_settings import CallerSettings
 from service.program.filter_settings import GuessSettings, SaleLimitSettings
 from service.program.grpc_limits import GrpcLimitsSettings
 from service.program.store_settings import StoreSettings
@@ -80,7 +80,7 @@ class HousekeepingSettings(Section):
 class VaultKeySettings(Section):
     """A key of the vault; see `service.vault.VaultKey`."""
 
-    id: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z._-]{1,64}$")]
+    id: NameSetting
     key: SecretStr | None = None
     """64 hexadecimal digits."""
     key_file: Path | None = None
@@ -145,8 +145,8 @@ class PaymentGatewaySettings(Section):
 class EndpointSettings(Section):
     """One endpoint at a payment gateway; see `service.endpoints.Endpoint`."""
 
-    id: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z._-]{1,64}$")]
-    provider: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z._-]{1,64}$")]
+    id: NameSetting
+    provider: NameSetting
     control_keys: tuple[SecretStr, ...] = ()
     control_key_file: Path | None = None
     """A file with the control keys instead, one a line."""
@@ -193,31 +193,6 @@ class EndpointSettings(Section):
             except ValueError as error:
                 raise ValueError(f"{name}[{position}]: {error}") from None
         return tuple(keys)
-
-
-class CallerSettings(Section):
-    """A program that may call over gRPC; see `service.callers.Caller`."""
-
-    name: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z._-]{1,64}$")]
-    roles: tuple[str, ...]
-    certificate: str | None = None
-    key_hashes: Annotated[tuple[Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")], ...], Redacted] = ()
-    """SHA-256 of its bearer keys, as `sale-service new-key` prints it."""
-
-    def to_caller(self) -> Caller:
-        """Return the caller.
-
-        Raises:
-            ValueError: nobody could be known as it, or it could do nothing; the message begins with the setting's name.
-        """
-        if self.certificate is None and not self.key_hashes:
-            raise ValueError("key_hashes: must be set, or certificate")
-        if not self.roles:
-            raise ValueError("roles: needs one at least")
-        if unknown := sorted(set(self.roles) - ROLES.keys()):
-            raise ValueError(f"roles: {', '.join(unknown)}: there are {', '.join(ROLES)}")
-        hashes = frozenset(map(bytes.fromhex, self.key_hashes))
-        return Caller(self.name, frozenset(ROLES[role] for role in self.roles), self.certificate, hashes)
 
 
 class ServiceSettings(ProgramSettings):

@@ -131,7 +131,7 @@ WHOLE = f'id = "1", key = "{VAULT_KEY}"'
         (f'[{{id = "1", key = "{"xy" * 32}"}}]', "vault.keys[0].key: must be 64 hexadecimal digits"),
         ('[{id = "1", key_file = "/no/such"}]', "vault.keys[0].key_file: /no/such: No such file or directory"),
         (f"[{{{WHOLE}}}, {{{WHOLE}}}]", "vault.keys[1].id: 1 is there twice"),
-        (f'[{{id = "a b", key = "{VAULT_KEY}"}}]', "vault.keys[0].id: "),
+        (f'[{{id = "a b", key = "{VAULT_KEY}"}}]', "vault.keys[0].id: must be 1 to 64 letters, digits, dots, "),
     ],
 )
 def test_a_wrong_vault_key_is_named_and_never_told(tmp_path: Path, keys: str, told: str) -> None:
