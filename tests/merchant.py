@@ -60,6 +60,7 @@ def write_config(path: Path, extra: str = "", providers: Iterable[Provider] = (*
     )
     slowness = "" if "[guesses]" in extra else AT_ONCE
     path.write_text("\n".join([extra, slowness, CALLERS, *tables]))
+    path.chmod(0o600)
     return path
 
 

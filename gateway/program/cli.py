@@ -7,6 +7,7 @@ import click
 import structlog
 
 from gateway.program.config import config_commands
+from gateway.program.file_checks import suspicious_files, warn
 from gateway.program.http_ports import bind_http
 from gateway.program.listening import require_sound_listeners
 from gateway.program.logs import configure_logs
@@ -45,15 +46,16 @@ def serve(config: Path | None, http: str | None, service: str | None, workers: i
     sockets = bind_http(settings.http)
 
     def on_ready() -> None:
+        warn(suspicious_files(settings, config))
         _log.info("serving", **sockets.addresses(), service=str(settings.http.service), workers=settings.workers)
 
     if settings.workers == 1:
-        serve_process(settings, sockets, on_ready)
+        serve_process(settings, config, sockets, on_ready)
     else:
         supervise(
             settings.workers,
             serve_process,
-            (settings, sockets),
+            (settings, config, sockets),
             on_ready=on_ready,
             grace_seconds=settings.shutdown_grace.total_seconds(),
         )

@@ -3,11 +3,13 @@
 import asyncio
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import grpc
 import structlog
 
 from gateway.multiplexing import MultiplexedChannel
+from gateway.program.file_checks import suspicious_files, warn
 from gateway.program.http_ports import HttpPorts, HttpSockets
 from gateway.program.logs import configure_logs
 from gateway.program.process import run_server
@@ -32,13 +34,16 @@ class GatewayServer:
 
     Args:
         settings: of the program.
+        config: the file that they are from.
         sockets: of the gateway's ports.
 
     Raises:
         ConfigurationError: a file can't be read.
     """
 
-    def __init__(self, settings: GatewaySettings, sockets: HttpSockets) -> None:
+    def __init__(self, settings: GatewaySettings, config: Path | None, sockets: HttpSockets) -> None:
+        self._settings = settings
+        self._config = config
         self._channel = _channel_to_service(settings)
         self._http = HttpPorts(settings, self._channel, sockets)
 
@@ -70,6 +75,7 @@ class GatewayServer:
         except ConfigurationError as error:
             _log.error("settings not reloaded", fault=str(error))
         else:
+            warn(suspicious_files(self._settings, self._config))
             _log.info("settings reloaded")
 
 
@@ -96,11 +102,11 @@ def _authorization(access: ServiceAccessSettings) -> Sequence[tuple[str, str]]:
     return [("authorization", f"Bearer {key.strip().decode()}")]
 
 
-def serve(settings: GatewaySettings, sockets: HttpSockets, on_ready: Callable[[], None]) -> None:
+def serve(settings: GatewaySettings, config: Path | None, sockets: HttpSockets, on_ready: Callable[[], None]) -> None:
     """Run a gateway in this process until it is told to stop."""
     configure_logs()
 
     async def create() -> GatewayServer:
-        return GatewayServer(settings, sockets)
+        return GatewayServer(settings, config, sockets)
 
     run_server(create, lambda server: on_ready())

@@ -24,7 +24,14 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from gateway.program.values import Address, AddressSetting, DurationSetting, NetworkSetting
+from gateway.program.values import (
+    Address,
+    AddressSetting,
+    CertificateFileSetting,
+    DurationSetting,
+    KeyFileSetting,
+    NetworkSetting,
+)
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
@@ -69,9 +76,9 @@ class ListenerSettings(Section):
 
     listen: AddressSetting
     """Where it is."""
-    tls_cert: Path | None = None
+    tls_cert: CertificateFileSetting = None
     """A file with the certificate, and those of the authorities between it and the root, as PEM. Without it: no TLS."""
-    tls_key: Path | None = None
+    tls_key: KeyFileSetting = None
     """A file with the certificate's private key, as PEM."""
     client_ca: Path | None = None
     """A file with the certificates of the authorities that sign those of clients, as PEM."""
@@ -157,13 +164,13 @@ class ServiceAccessSettings(Section):
     """Whether by TLS; the authorities of the system are trusted where none are named."""
     tls_ca: Path | None = None
     """A file with the certificates of the authorities that sign the service's, as PEM."""
-    tls_cert: Path | None = None
+    tls_cert: CertificateFileSetting = None
     """A file with the gateway's own certificate, as PEM."""
-    tls_key: Path | None = None
+    tls_key: KeyFileSetting = None
     """A file with its private key, as PEM."""
     key: SecretStr | None = None
     """The gateway's bearer key."""
-    key_file: Path | None = None
+    key_file: KeyFileSetting = None
     """A file with the bearer key instead."""
 
     @model_validator(mode="after")

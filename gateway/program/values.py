@@ -2,7 +2,9 @@
 
 import re
 from datetime import timedelta
+from enum import Enum
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, PlainValidator
@@ -81,5 +83,16 @@ NameSetting = Annotated[
     str, matching(r"[0-9A-Za-z._-]{1,64}", "must be 1 to 64 letters, digits, dots, underscores or hyphens")
 ]
 NetworkSetting = Annotated[IPv4Network | IPv6Network, PlainValidator(_parse_network)]
+
+
+class FileOf(Enum):
+    """What a file that a setting names holds."""
+
+    KEYS = "keys"
+    CERTIFICATE = "certificate"
+
+
+KeyFileSetting = Annotated[Path | None, FileOf.KEYS]
+CertificateFileSetting = Annotated[Path | None, FileOf.CERTIFICATE]
 AddressSetting = Annotated[Address, NoDecode, BeforeValidator(_parse_address)]
 DurationSetting = Annotated[timedelta, BeforeValidator(_parse_duration)]

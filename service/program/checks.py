@@ -1,24 +1,26 @@
-"""What is suspicious about settings, and no reason to refuse them."""
+"""What is suspicious about the settings of the service, and no reason to refuse them."""
 
-import structlog
+from collections.abc import Iterator
+from pathlib import Path
 
+from gateway.program.file_checks import Suspicion, suspicious_files
 from service.program.settings import ServiceSettings
 
-_log = structlog.stdlib.get_logger(__name__)
 
-
-def warn_of_settings(settings: ServiceSettings, *, serves_http: bool) -> None:
-    """Log a line for each thing.
+def suspicious_settings(settings: ServiceSettings, config: Path | None, *, serves_http: bool) -> Iterator[Suspicion]:
+    """Return what whoever runs the server should look at.
 
     Args:
         settings: of the program.
+        config: the file that they are from.
         serves_http: whether the JSON gateway is in the same process.
     """
     if serves_http:
-        _warn_of_certificates_never_shown(settings)
+        yield from _certificates_never_asked_for(settings)
+    yield from suspicious_files(settings, config, unused={"service"} if serves_http else {"service", "http"})
 
 
-def _warn_of_certificates_never_shown(settings: ServiceSettings) -> None:
+def _certificates_never_asked_for(settings: ServiceSettings) -> Iterator[Suspicion]:
     name, port = list(settings.http.listeners().items())[-1]  # the payment gateways' own, if they have one
     elsewhere = any("gateway" in caller.roles for caller in settings.callers)
     if port.client_ca is not None or elsewhere:
@@ -26,4 +28,4 @@ def _warn_of_certificates_never_shown(settings: ServiceSettings) -> None:
     for position, endpoint in enumerate(settings.endpoints):
         if endpoint.payment_gateway is not None and endpoint.payment_gateway.certificates:
             setting = f"endpoints[{position}].payment_gateway.certificates"
-            _log.warning("client certificate never asked for", setting=setting, needs=f"{name}.client_ca")
+            yield Suspicion("client certificate never asked for", {"setting": setting, "needs": f"{name}.client_ca"})

@@ -7,6 +7,7 @@ import click
 import structlog
 
 from gateway.program.config import config_commands
+from gateway.program.file_checks import warn
 from gateway.program.http_ports import bind_http
 from gateway.program.listening import bind, bound_address, require_sound_listeners
 from gateway.program.logs import configure_logs
@@ -18,7 +19,7 @@ from gateway.program.workers import supervise
 from service.call_log import known_of_call
 from service.program import maintenance
 from service.program.audit import audit
-from service.program.checks import warn_of_settings
+from service.program.checks import suspicious_settings
 from service.program.development import banner, with_development_defaults
 from service.program.filter_settings import sale_limits_of, slowness_of
 from service.program.new_key import new_key
@@ -93,12 +94,12 @@ def serve(
     vault_keys_of(settings.vault)
     callers_of(settings)
     configure_logs(known_of_call)
-    warn_of_settings(settings, serves_http=not no_http)
     bind(settings.grpc.listen, "grpc.listen").close()  # gRPC itself would tell in many lines, or share the port
     sockets = None if no_http else bind_http(settings.http)
 
     def on_ready(grpc_address: Address) -> None:
         addresses = {} if sockets is None else sockets.addresses()
+        warn(suspicious_settings(settings, config, serves_http=not no_http))
         _log.info("serving", **addresses, grpc=str(grpc_address), workers=settings.workers)
         if dev:
             click.echo(banner(settings, addresses.get("http"), grpc_address))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 
+from gateway.program.file_checks import warn
 from gateway.program.http_ports import HttpPorts, HttpSockets
 from gateway.program.logs import configure_logs
 from gateway.program.process import run_server
@@ -18,7 +19,7 @@ from service.call_log import known_of_call
 from service.callers import Caller, Credentials
 from service.errors import StoreUnavailable
 from service.origin import Origin, begin_from
-from service.program.checks import warn_of_settings
+from service.program.checks import suspicious_settings
 from service.program.development import DEVELOPER
 from service.program.domain import Domain, create_domain
 from service.program.filter_settings import slowness_of
@@ -134,8 +135,8 @@ class ServiceServer:
         except ConfigurationError as error:
             _log.error("settings not reloaded", fault=str(error))
         else:
+            warn(suspicious_settings(self._in_force, self._config, serves_http=self._http is not None))
             _log.info("settings reloaded")
-            warn_of_settings(self._in_force, serves_http=self._http is not None)
             self._noting = asyncio.create_task(
                 self._note_configuration(AuditAction.CONFIGURATION_RELOADED, self._noting)
             )

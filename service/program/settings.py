@@ -13,7 +13,7 @@ from gateway.program.settings import (
     ProgramSettings,
     Section,
 )
-from gateway.program.values import Address, AddressSetting, DurationSetting, NameSetting, NetworkSetting
+from gateway.program.values import Address, AddressSetting, DurationSetting, KeyFileSetting, NameSetting, NetworkSetting
 from service.access_tokens import AccessTokenMode
 from service.callers import Caller, Callers
 from service.endpoints import MAX_AMOUNT_CENTIS, CentisRange, Endpoint, Endpoints, PaymentGateway
@@ -83,7 +83,7 @@ class VaultKeySettings(Section):
     id: NameSetting
     key: SecretStr | None = None
     """64 hexadecimal digits."""
-    key_file: Path | None = None
+    key_file: KeyFileSetting = None
     """A file with the key instead."""
 
     @model_validator(mode="after")
@@ -148,7 +148,7 @@ class EndpointSettings(Section):
     id: NameSetting
     provider: NameSetting
     control_keys: tuple[SecretStr, ...] = ()
-    control_key_file: Path | None = None
+    control_key_file: KeyFileSetting = None
     """A file with the control keys instead, one a line."""
     currencies: frozenset[str]
     min_centis: Annotated[int, Field(ge=1)] = 1

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from gateway.program.settings import Section
-from gateway.program.values import DurationSetting
+from gateway.program.values import DurationSetting, KeyFileSetting
 
 _SQLITE_SCHEME = "sqlite:///"
 _POSTGRESQL_SCHEMES = ("postgresql://", "postgres://")
@@ -51,7 +51,7 @@ class StoreSettings(Section):
     """`sqlite:///PATH`, or `postgresql://` as libpq knows it, with several hosts and `sslmode` if need be."""
     password: SecretStr | None = None
     """For PostgreSQL, so that it need not be in the URL."""
-    password_file: Path | None = None
+    password_file: KeyFileSetting = None
     """A file with the password instead; it is read again for every connection."""
     connections: Annotated[int, Field(ge=3, le=1000)] = 10
     """How many a process has to PostgreSQL at most."""

@@ -77,3 +77,12 @@ def test_a_callers_certificate_that_nobody_could_show_is_not_taken_when_it_is_re
     (told,) = [event for event in shop.reload("settings not reloaded") if event["event"] == "settings not reloaded"]
 
     assert told["fault"] == "callers[0].certificate: needs grpc.client_ca, or nobody could show it"
+
+
+def test_a_file_with_keys_that_others_can_read_is_warned_of(shop: Shop) -> None:
+    assert named(shop.events(), "file readable by others") == []
+
+    shop.config.chmod(0o640)
+
+    told = {"setting": "--config", "file": str(shop.config)}
+    assert named(shop.reload(), "file readable by others") == [told]

@@ -1,0 +1,82 @@
+"""What is suspicious about the files that settings name, and no reason to refuse them."""
+
+import stat
+import tomllib
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import structlog
+from pydantic import BaseModel
+
+from gateway.program.settings import without_password
+from gateway.program.values import FileOf
+
+_KEYS = frozenset({"control_keys", "key", "password"})
+"""Settings that are one, whichever program reads them."""
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class Suspicion(NamedTuple):
+    """Something that whoever runs a server should look at."""
+
+    event: str
+    told: dict[str, str]
+    """What is told with it, as the log names it."""
+
+
+def warn(suspicions: Iterable[Suspicion]) -> None:
+    """Log a line for each."""
+    for event, told in suspicions:
+        _log.warning(event, **told)
+
+
+def suspicious_files(settings: BaseModel, config: Path | None, unused: Collection[str] = ()) -> Iterator[Suspicion]:
+    """Return which files with keys others than their owner can read.
+
+    Args:
+        settings: of the program.
+        config: the file that they are from.
+        unused: tables that the program has no use for.
+    """
+    files = [each for each in _files(settings, FileOf.KEYS) if each[0].partition(".")[0] not in unused]
+    if config is not None and _has_key(_parsed(config)):
+        files.append(("--config", config))
+    for name, path in files:
+        if _is_readable_by_others(path):
+            yield Suspicion("file readable by others", {"setting": name, "file": str(path)})
+
+
+def _files(value: Any, kind: FileOf, name: str = "") -> Iterator[tuple[str, Path]]:
+    """Return the settings that name a file of a kind, and the file."""
+    if isinstance(value, BaseModel):
+        for field_name, field in type(value).model_fields.items():
+            inner, here = getattr(value, field_name), f"{name}.{field_name}".removeprefix(".")
+            if kind not in field.metadata:
+                yield from _files(inner, kind, here)
+            elif inner is not None:
+                yield here, inner
+    elif isinstance(value, tuple):
+        for position, each in enumerate(value):
+            yield from _files(each, kind, f"{name}[{position}]")
+
+
+def _is_readable_by_others(path: Path) -> bool:
+    with suppress(OSError):  # what can't be looked at is told by whoever needs it
+        return bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+    return False
+
+
+def _parsed(config: Path) -> Any:
+    with suppress(OSError, ValueError):  # it may have changed since it was read
+        return tomllib.loads(config.read_text(encoding="utf-8"))
+    return {}
+
+
+def _has_key(value: Any) -> bool:
+    if isinstance(value, dict):
+        return not _KEYS.isdisjoint(value) or any(map(_has_key, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_key, value))
+    return isinstance(value, str) and without_password(value) != value
