@@ -1,5 +1,6 @@
 """The command `sale-gateway`."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def serve(config: Path | None, http: str | None, service: str | None, workers: i
     sockets = bind_http(settings.http)
 
     def on_ready() -> None:
-        warn(suspicious_files(settings, config))
+        warn(suspicious_files(settings, config, datetime.now(UTC)))
         _log.info("serving", **sockets.addresses(), service=str(settings.http.service), workers=settings.workers)
 
     if settings.workers == 1:

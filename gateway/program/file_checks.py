@@ -4,6 +4,7 @@ import stat
 import tomllib
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from gateway.program.values import FileOf
 
 _KEYS = frozenset({"control_keys", "key", "password"})
 """Settings that are one, whichever program reads them."""
+_SOON = timedelta(days=14)
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -32,20 +34,30 @@ def warn(suspicions: Iterable[Suspicion]) -> None:
         _log.warning(event, **told)
 
 
-def suspicious_files(settings: BaseModel, config: Path | None, unused: Collection[str] = ()) -> Iterator[Suspicion]:
-    """Return which files with keys others than their owner can read.
+def suspicious_files(
+    settings: BaseModel, config: Path | None, now: datetime, unused: Collection[str] = ()
+) -> Iterator[Suspicion]:
+    """Return which files with keys others than their owner can read, and which certificates are about to end.
 
     Args:
         settings: of the program.
         config: the file that they are from.
+        now: the present.
         unused: tables that the program has no use for.
     """
-    files = [each for each in _files(settings, FileOf.KEYS) if each[0].partition(".")[0] not in unused]
+    used = {
+        kind: [each for each in _files(settings, kind) if each[0].partition(".")[0] not in unused] for kind in FileOf
+    }
+    files = used[FileOf.KEYS]
     if config is not None and _has_key(_parsed(config)):
         files.append(("--config", config))
     for name, path in files:
         if _is_readable_by_others(path):
             yield Suspicion("file readable by others", {"setting": name, "file": str(path)})
+    for name, path in used[FileOf.CERTIFICATE]:
+        if (found := _lifetime(path)) is not None and (event := _event(*found, now)) is not None:
+            begins, ends = (time.isoformat().replace("+00:00", "Z") for time in found)
+            yield Suspicion(event, {"setting": name, "file": str(path), "begins": begins, "ends": ends})
 
 
 def _files(value: Any, kind: FileOf, name: str = "") -> Iterator[tuple[str, Path]]:
@@ -66,6 +78,25 @@ def _is_readable_by_others(path: Path) -> bool:
     with suppress(OSError):  # what can't be looked at is told by whoever needs it
         return bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
     return False
+
+
+def _lifetime(path: Path) -> tuple[datetime, datetime] | None:
+    """Return from when to when the certificate of a file is valid: the first one, those of authorities follow it."""
+    # Only who serves by TLS needs it: it is 13 MB.
+    from cryptography.x509 import load_pem_x509_certificate  # noqa: PLC0415
+
+    with suppress(OSError, ValueError):  # who serves with it tells what is wrong
+        certificate = load_pem_x509_certificate(path.read_bytes())
+        return certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return None
+
+
+def _event(begins: datetime, ends: datetime, now: datetime) -> str | None:
+    if now < begins:
+        return "certificate not valid yet"
+    if now > ends:
+        return "certificate has ended"
+    return "certificate ends soon" if ends - now <= _SOON else None
 
 
 def _parsed(config: Path) -> Any:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
@@ -75,7 +76,7 @@ class GatewayServer:
         except ConfigurationError as error:
             _log.error("settings not reloaded", fault=str(error))
         else:
-            warn(suspicious_files(self._settings, self._config))
+            warn(suspicious_files(self._settings, self._config, datetime.now(UTC)))
             _log.info("settings reloaded")
 
 

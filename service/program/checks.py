@@ -1,23 +1,27 @@
 """What is suspicious about the settings of the service, and no reason to refuse them."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from gateway.program.file_checks import Suspicion, suspicious_files
 from service.program.settings import ServiceSettings
 
 
-def suspicious_settings(settings: ServiceSettings, config: Path | None, *, serves_http: bool) -> Iterator[Suspicion]:
+def suspicious_settings(
+    settings: ServiceSettings, config: Path | None, now: datetime, *, serves_http: bool
+) -> Iterator[Suspicion]:
     """Return what whoever runs the server should look at.
 
     Args:
         settings: of the program.
         config: the file that they are from.
+        now: the present.
         serves_http: whether the JSON gateway is in the same process.
     """
     if serves_http:
         yield from _certificates_never_asked_for(settings)
-    yield from suspicious_files(settings, config, unused={"service"} if serves_http else {"service", "http"})
+    yield from suspicious_files(settings, config, now, unused={"service"} if serves_http else {"service", "http"})
 
 
 def _certificates_never_asked_for(settings: ServiceSettings) -> Iterator[Suspicion]:

@@ -17,6 +17,7 @@ from gateway.program.sound_versions import require_sound_versions
 from gateway.program.values import Address
 from gateway.program.workers import supervise
 from service.call_log import known_of_call
+from service.identifiers import utc_now
 from service.program import maintenance
 from service.program.audit import audit
 from service.program.checks import suspicious_settings
@@ -99,7 +100,7 @@ def serve(
 
     def on_ready(grpc_address: Address) -> None:
         addresses = {} if sockets is None else sockets.addresses()
-        warn(suspicious_settings(settings, config, serves_http=not no_http))
+        warn(suspicious_settings(settings, config, utc_now(), serves_http=not no_http))
         _log.info("serving", **addresses, grpc=str(grpc_address), workers=settings.workers)
         if dev:
             click.echo(banner(settings, addresses.get("http"), grpc_address))

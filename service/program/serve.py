@@ -18,6 +18,7 @@ from service.audit import AuditAction
 from service.call_log import known_of_call
 from service.callers import Caller, Credentials
 from service.errors import StoreUnavailable
+from service.identifiers import utc_now
 from service.origin import Origin, begin_from
 from service.program.checks import suspicious_settings
 from service.program.development import DEVELOPER
@@ -135,7 +136,7 @@ class ServiceServer:
         except ConfigurationError as error:
             _log.error("settings not reloaded", fault=str(error))
         else:
-            warn(suspicious_settings(self._in_force, self._config, serves_http=self._http is not None))
+            warn(suspicious_settings(self._in_force, self._config, utc_now(), serves_http=self._http is not None))
             _log.info("settings reloaded")
             self._noting = asyncio.create_task(
                 self._note_configuration(AuditAction.CONFIGURATION_RELOADED, self._noting)

@@ -251,6 +251,23 @@ def test_certificates_are_read_again_and_no_connection_is_dropped(server: Progra
     assert serial_number(server, tls) == old
 
 
+def test_certificates_that_end_soon_are_warned_of_when_the_server_starts_and_when_it_reads_them(
+    server: Program, tls: Tls
+) -> None:
+    def warned(since: int = 0) -> list[str]:
+        events = [event for event in server.events()[since:] if event["event"] == "certificate ends soon"]
+        assert {(event["level"], event["file"]) for event in events} == {("warning", str(tls.certificate.certificate))}
+        return [event["setting"] for event in events]
+
+    workers = int(server.wait_for_event("serving")["workers"])
+    before = len(server.events())
+    assert warned()[:2] == ["http.tls_cert", "http.payment_gateway.tls_cert"]
+
+    reload(server, "settings reloaded")
+
+    assert sorted(warned(before)) == sorted(["http.tls_cert", "http.payment_gateway.tls_cert"] * workers)
+
+
 def test_a_request_under_way_outlives_a_reload(server: Program, tls: Tls) -> None:
     with handshake(server.http, tls.context()) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n")
