@@ -13,6 +13,7 @@ from gateway.program.http_ports import bind_http
 from gateway.program.listening import require_sound_listeners
 from gateway.program.logs import configure_logs
 from gateway.program.options import DISTRIBUTION, config_option, http_option, one_line_errors, workers_option
+from gateway.program.reloading import SettingsSource
 from gateway.program.serve import serve as serve_process
 from gateway.program.settings import GatewaySettings, load_settings
 from gateway.program.sound_versions import require_sound_versions
@@ -41,7 +42,8 @@ def serve(config: Path | None, http: str | None, service: str | None, workers: i
     """
     flags: dict[str, Any] = {"http": {"listen": http, "service": service}, "workers": workers}
     require_sound_versions()
-    settings = load_settings(GatewaySettings, config, flags)
+    source = SettingsSource(config, flags)
+    settings = load_settings(GatewaySettings, *source)
     require_sound_listeners(settings.http.listeners())
     configure_logs()
     sockets = bind_http(settings.http)
@@ -51,12 +53,12 @@ def serve(config: Path | None, http: str | None, service: str | None, workers: i
         _log.info("serving", **sockets.addresses(), service=str(settings.http.service), workers=settings.workers)
 
     if settings.workers == 1:
-        serve_process(settings, config, sockets, on_ready)
+        serve_process(settings, source, sockets, on_ready)
     else:
         supervise(
             settings.workers,
             serve_process,
-            (settings, config, sockets),
+            (settings, source, sockets),
             on_ready=on_ready,
             grace_seconds=settings.shutdown_grace.total_seconds(),
         )

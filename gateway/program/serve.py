@@ -4,7 +4,6 @@ import asyncio
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import grpc
 import structlog
@@ -14,7 +13,14 @@ from gateway.program.file_checks import suspicious_files, warn
 from gateway.program.http_ports import HttpPorts, HttpSockets
 from gateway.program.logs import configure_logs
 from gateway.program.process import run_server
-from gateway.program.settings import ConfigurationError, GatewaySettings, ServiceAccessSettings, read_file
+from gateway.program.reloading import SettingsSource, waiting_for_restart
+from gateway.program.settings import (
+    ConfigurationError,
+    GatewaySettings,
+    ServiceAccessSettings,
+    load_settings,
+    read_file,
+)
 
 _log = structlog.stdlib.get_logger(__name__)
 _BEARER_KEY = re.compile(rb"[!-~]{16,}")
@@ -35,16 +41,16 @@ class GatewayServer:
 
     Args:
         settings: of the program.
-        config: the file that they are from.
+        source: where to read them again.
         sockets: of the gateway's ports.
 
     Raises:
         ConfigurationError: a file can't be read.
     """
 
-    def __init__(self, settings: GatewaySettings, config: Path | None, sockets: HttpSockets) -> None:
+    def __init__(self, settings: GatewaySettings, source: SettingsSource, sockets: HttpSockets) -> None:
         self._settings = settings
-        self._config = config
+        self._source = source
         self._channel = _channel_to_service(settings)
         self._http = HttpPorts(settings, self._channel, sockets)
 
@@ -72,12 +78,13 @@ class GatewayServer:
     def reload(self) -> None:
         """Read the certificates again; if they are wrong, say so and keep those that there are."""
         try:
+            settings = load_settings(GatewaySettings, *self._source)
             self._http.read_again()
         except ConfigurationError as error:
             _log.error("settings not reloaded", fault=str(error))
         else:
-            warn(suspicious_files(self._settings, self._config, datetime.now(UTC)))
-            _log.info("settings reloaded")
+            warn(suspicious_files(self._settings, self._source.file, datetime.now(UTC)))
+            _log.info("settings reloaded", **waiting_for_restart(self._settings, settings, ()))
 
 
 def _channel_to_service(settings: GatewaySettings) -> MultiplexedChannel:
@@ -103,11 +110,13 @@ def _authorization(access: ServiceAccessSettings) -> Sequence[tuple[str, str]]:
     return [("authorization", f"Bearer {key.strip().decode()}")]
 
 
-def serve(settings: GatewaySettings, config: Path | None, sockets: HttpSockets, on_ready: Callable[[], None]) -> None:
+def serve(
+    settings: GatewaySettings, source: SettingsSource, sockets: HttpSockets, on_ready: Callable[[], None]
+) -> None:
     """Run a gateway in this process until it is told to stop."""
     configure_logs()
 
     async def create() -> GatewayServer:
-        return GatewayServer(settings, config, sockets)
+        return GatewayServer(settings, source, sockets)
 
     run_server(create, lambda server: on_ready())

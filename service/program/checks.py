@@ -8,6 +8,15 @@ from gateway.program.file_checks import Suspicion, suspicious_files
 from service.program.settings import ServiceSettings
 
 
+def unused_tables(*, serves_http: bool) -> set[str]:
+    """Return the tables of the settings without meaning.
+
+    Args:
+        serves_http: whether the JSON gateway is in the same process.
+    """
+    return {"service"} if serves_http else {"service", "http"}
+
+
 def suspicious_settings(
     settings: ServiceSettings, config: Path | None, now: datetime, *, serves_http: bool
 ) -> Iterator[Suspicion]:
@@ -21,7 +30,7 @@ def suspicious_settings(
     """
     if serves_http:
         yield from _certificates_never_asked_for(settings)
-    yield from suspicious_files(settings, config, now, unused={"service"} if serves_http else {"service", "http"})
+    yield from suspicious_files(settings, config, now, unused_tables(serves_http=serves_http))
 
 
 def _certificates_never_asked_for(settings: ServiceSettings) -> Iterator[Suspicion]:

@@ -12,6 +12,7 @@ from gateway.program.http_ports import bind_http
 from gateway.program.listening import bind, bound_address, require_sound_listeners
 from gateway.program.logs import configure_logs
 from gateway.program.options import DISTRIBUTION, config_option, http_option, one_line_errors, workers_option
+from gateway.program.reloading import SettingsSource
 from gateway.program.settings import load_settings
 from gateway.program.sound_versions import require_sound_versions
 from gateway.program.values import Address
@@ -85,7 +86,8 @@ def serve(
         "workers": workers,
     }
     require_sound_versions()
-    settings = load_settings(ServiceSettings, config, flags)
+    source = SettingsSource(config, flags)
+    settings = load_settings(ServiceSettings, *source)
     if dev:
         settings = with_development_defaults(settings)
     require_sound_listeners({**({} if no_http else settings.http.listeners()), "grpc": settings.grpc})
@@ -106,7 +108,7 @@ def serve(
             click.echo(banner(settings, addresses.get("http"), grpc_address))
 
     if settings.workers == 1:
-        serve_process(settings, config, sockets, settings.grpc.listen, on_ready)
+        serve_process(settings, source, sockets, settings.grpc.listen, on_ready)
         return
     # Bound without listening, it keeps the port for the workers, who listen on it side by side.
     with bind(settings.grpc.listen, "grpc.listen", reuse_port=True) as reserved:
@@ -114,7 +116,7 @@ def serve(
         supervise(
             settings.workers,
             serve_worker,
-            (settings, config, sockets, grpc_address),
+            (settings, source, sockets, grpc_address),
             on_ready=lambda: on_ready(grpc_address),
             grace_seconds=settings.shutdown_grace.total_seconds(),
         )

@@ -4,7 +4,6 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import structlog
 
@@ -12,6 +11,7 @@ from gateway.program.file_checks import warn
 from gateway.program.http_ports import HttpPorts, HttpSockets
 from gateway.program.logs import configure_logs
 from gateway.program.process import run_server
+from gateway.program.reloading import SettingsSource, waiting_for_restart
 from gateway.program.settings import ConfigurationError, load_settings
 from gateway.program.values import Address
 from service.audit import AuditAction
@@ -20,8 +20,8 @@ from service.callers import Caller, Credentials
 from service.errors import StoreUnavailable
 from service.identifiers import utc_now
 from service.origin import Origin, begin_from
-from service.program.checks import suspicious_settings
-from service.program.development import DEVELOPER
+from service.program.checks import suspicious_settings, unused_tables
+from service.program.development import DEVELOPER, with_development_defaults
 from service.program.domain import Domain, create_domain
 from service.program.filter_settings import slowness_of
 from service.program.fingerprints import fingerprints
@@ -41,7 +41,7 @@ class ServiceServer:
     Args:
         domain: what is served; its store is closed at the end.
         settings: of the program.
-        config: the file to read the endpoints from again.
+        source: where to read what can be changed again.
         sockets: of the gateway's ports; None leaves the gateway out.
         grpc: where the gRPC port is; port 0 lets the system choose.
     """
@@ -50,7 +50,7 @@ class ServiceServer:
         self,
         domain: Domain,
         settings: ServiceSettings,
-        config: Path | None,
+        source: SettingsSource,
         sockets: HttpSockets | None,
         grpc: Address,
     ) -> None:
@@ -60,7 +60,7 @@ class ServiceServer:
         """With what of them was read again."""
         self._fingerprints: Mapping[str, str] = {}
         self._noting: asyncio.Task[None] | None = None
-        self._config = config
+        self._source = source
         self._domain = domain
         self._tls = None if settings.grpc.tls_cert is None else GrpcTls(settings.grpc)
         self._rpc = SaleServer(
@@ -132,27 +132,29 @@ class ServiceServer:
     def reload(self) -> None:
         """Read the endpoints and all keys again; if they are wrong, say so and keep those that there are."""
         try:
-            self.read_again()
+            waiting = self.read_again()
         except ConfigurationError as error:
             _log.error("settings not reloaded", fault=str(error))
         else:
-            warn(suspicious_settings(self._in_force, self._config, utc_now(), serves_http=self._http is not None))
-            _log.info("settings reloaded")
+            config, serves_http = self._source.file, self._http is not None
+            warn(suspicious_settings(self._in_force, config, utc_now(), serves_http=serves_http))
+            _log.info("settings reloaded", **waiting)
             self._noting = asyncio.create_task(
                 self._note_configuration(AuditAction.CONFIGURATION_RELOADED, self._noting)
             )
 
-    def read_again(self) -> None:
+    def read_again(self) -> dict[str, list[str]]:
         """Read the endpoints and all keys again.
+
+        Returns:
+            As of `waiting_for_restart`.
 
         Raises:
             ConfigurationError: they are wrong; then they stay as they are.
         """
-        settings = self._settings
-        if self._config is not None:
-            settings = load_settings(ServiceSettings, self._config, {})
-        if self._settings.development and not settings.endpoints:
-            settings = settings.model_copy(update={"endpoints": self._settings.endpoints})
+        settings = load_settings(ServiceSettings, *self._source)
+        if self._settings.development:
+            settings = with_development_defaults(settings)
         in_force = self._settings.model_copy(update={name: getattr(settings, name) for name in _READ_AGAIN})
         if self._tls is not None:
             self._tls.read_again()
@@ -160,6 +162,8 @@ class ServiceServer:
             self._http.read_again()
         self._domain.replace_keys(in_force)
         self._in_force = in_force
+        without = {*_READ_AGAIN, *unused_tables(serves_http=self._http is not None)}
+        return waiting_for_restart(self._settings, settings, without)
 
     async def _note_configuration(self, action: AuditAction, before: asyncio.Task[None] | None = None) -> None:
         """Keep in the audit log which tables have changed."""
@@ -195,7 +199,7 @@ class ServiceServer:
 
 def serve(
     settings: ServiceSettings,
-    config: Path | None,
+    source: SettingsSource,
     sockets: HttpSockets | None,
     grpc: Address,
     on_ready: Callable[[Address], None],
@@ -204,7 +208,7 @@ def serve(
 
     Args:
         settings: of the program.
-        config: the file to read the endpoints from again.
+        source: where to read what can be changed again.
         sockets: of the gateway's ports; None leaves the gateway out.
         grpc: where the gRPC port is.
         on_ready: called with where it is once both ports are served.
@@ -212,14 +216,14 @@ def serve(
     configure_logs(known_of_call)
 
     async def create() -> ServiceServer:
-        return ServiceServer(await create_domain(settings), settings, config, sockets, grpc)
+        return ServiceServer(await create_domain(settings), settings, source, sockets, grpc)
 
     run_server(create, lambda server: on_ready(server.grpc))
 
 
 def serve_worker(
     settings: ServiceSettings,
-    config: Path | None,
+    source: SettingsSource,
     sockets: HttpSockets | None,
     grpc: Address,
     on_ready: Callable[[], None],
@@ -228,7 +232,7 @@ def serve_worker(
     configure_logs(known_of_call)
 
     async def create() -> ServiceServer:
-        server = ServiceServer(await create_domain(settings), settings, config, sockets, grpc)
+        server = ServiceServer(await create_domain(settings), settings, source, sockets, grpc)
         server.read_again()  # a worker that replaces another must not go back to keys that were rotated since the start
         return server
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.merchant import PROVIDERS, SBC, write_config
-from tests.running import Program, running, service_arguments
+from tests.merchant import PROVIDERS, SBC, VAULT, write_config
+from tests.running import ANY_PORT, Program, running, service_arguments
 
 CERTIFIED = SBC._replace(more='payment_gateway = {certificates = ["sbc.example"]}\n')
 STRANGER = '[[callers]]\nname = "stranger"\nroles = ["reader"]\ncertificate = "stranger.example"\n'
@@ -77,6 +77,31 @@ def test_a_callers_certificate_that_nobody_could_show_is_not_taken_when_it_is_re
     (told,) = [event for event in shop.reload("settings not reloaded") if event["event"] == "settings not reloaded"]
 
     assert told["fault"] == "callers[0].certificate: needs grpc.client_ca, or nobody could show it"
+
+
+def test_settings_that_wait_for_a_restart_are_named_until_they_are_as_they_were(shop: Shop) -> None:
+    def reloaded() -> dict[str, Any]:
+        return next(event for event in shop.reload() if event["event"] == "settings reloaded")
+
+    # What flags and tables say that count is not among them.
+    assert "waiting_for_restart" not in reloaded()
+    shop.configure(
+        'workers = 2\n[http]\nlisten = "127.0.0.1:1"\n[http.limits]\nin_flight = 64\n[service]\ntls = true\n'
+    )
+    assert reloaded()["waiting_for_restart"] == ["http.limits.in_flight", "workers"]
+    shop.configure(VAULT)
+    assert "waiting_for_restart" not in reloaded()
+
+
+def test_a_gateway_names_them_too(shop: Shop, tmp_path: Path) -> None:
+    config = tmp_path / "gateway.toml"
+    config.touch()
+    serve = ["sale-gateway", "serve", f"--config={config}", f"--http={ANY_PORT}", f"--service={shop.program.grpc}"]
+    with running(serve, tmp_path / "log") as gateway:
+        config.write_text('[http]\ndeadline = "1s"\nservice = "127.0.0.1:1"\n')
+        gateway.send(signal.SIGHUP)
+
+        assert gateway.wait_for_event("settings reloaded")["waiting_for_restart"] == ["http.deadline"]
 
 
 def test_a_file_with_keys_that_others_can_read_is_warned_of(shop: Shop) -> None:
