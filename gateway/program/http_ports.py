@@ -3,7 +3,8 @@
 import asyncio
 import resource
 import socket
-from collections.abc import Collection
+import ssl
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import grpc
@@ -105,13 +106,21 @@ class HttpPorts:
             self._telling.cancel()
         self._load.tell()
 
-    def read_again(self) -> None:
-        """Read the certificates again, for the connections to come.
+    def read(self) -> list[ssl.SSLContext]:
+        """Read the certificates again.
 
         Raises:
-            ConfigurationError: one can't be used; then all stay as they are.
+            ConfigurationError: one can't be used.
         """
-        for tls, context in [(tls, tls.read()) for tls in self._tls]:
+        return [tls.read() for tls in self._tls]
+
+    def use(self, contexts: Sequence[ssl.SSLContext]) -> None:
+        """Make the handshakes from now on with other ones.
+
+        Args:
+            contexts: as `read` returned them.
+        """
+        for tls, context in zip(self._tls, contexts, strict=True):
             tls.use(context)
 
     def _read_tls(self, settings: ListenerSettings, name: str, *, requires_client_certificate: bool) -> HttpTls | None:

@@ -79,7 +79,7 @@ class GatewayServer:
         """Read the certificates again; if they are wrong, say so and keep those that there are."""
         try:
             settings = load_settings(GatewaySettings, *self._source)
-            self._http.read_again()
+            self._http.use(self._http.read())
         except ConfigurationError as error:
             _log.error("settings not reloaded", fault=str(error))
         else:

@@ -24,7 +24,7 @@ class GrpcTls:
 
     def __init__(self, settings: GrpcSettings) -> None:
         self._settings = settings
-        self._configuration = self._read()
+        self._configuration = self.read()
         self._is_new = False
 
     def credentials(self) -> grpc.ServerCredentials:
@@ -35,13 +35,23 @@ class GrpcTls:
             require_client_authentication=self._settings.client_ca is not None,
         )
 
-    def read_again(self) -> None:
-        """Read the files again, for the connections to come.
+    def read(self) -> _Configuration:
+        """Read the files.
 
         Raises:
-            ConfigurationError: one can't be used; then they get what was read before.
+            ConfigurationError: one can't be used.
         """
-        self._configuration = self._read()
+        # gRPC would find out at the first handshake what is wrong.
+        files = load_files(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self._settings, "grpc")
+        return grpc.ssl_server_certificate_configuration([(files.key, files.certificate)], files.authorities)
+
+    def use(self, configuration: _Configuration) -> None:
+        """Make the handshakes from now on with another one.
+
+        Args:
+            configuration: as `read` returned it.
+        """
+        self._configuration = configuration
         self._is_new = True
 
     def _newer(self) -> _Configuration | None:
@@ -50,8 +60,3 @@ class GrpcTls:
             return None
         self._is_new = False
         return self._configuration
-
-    def _read(self) -> _Configuration:
-        # gRPC would find out at the first handshake what is wrong.
-        files = load_files(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self._settings, "grpc")
-        return grpc.ssl_server_certificate_configuration([(files.key, files.certificate)], files.authorities)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import structlog
 
@@ -156,11 +157,14 @@ class ServiceServer:
         if self._settings.development:
             settings = with_development_defaults(settings)
         in_force = self._settings.model_copy(update={name: getattr(settings, name) for name in _READ_AGAIN})
+        uses: list[Callable[[], None]] = []
         if self._tls is not None:
-            self._tls.read_again()
+            uses.append(partial(self._tls.use, self._tls.read()))
         if self._http is not None:
-            self._http.read_again()
+            uses.append(partial(self._http.use, self._http.read()))
         self._domain.replace_keys(in_force)
+        for use in uses:
+            use()
         self._in_force = in_force
         without = {*_READ_AGAIN, *unused_tables(serves_http=self._http is not None)}
         return waiting_for_restart(self._settings, settings, without)

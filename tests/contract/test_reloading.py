@@ -1,13 +1,17 @@
 """What a server says of its settings when it starts and when it reads them again."""
 
 import signal
+import socket
+import ssl
 import time
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.certificates import Authority
 from tests.merchant import PROVIDERS, SBC, VAULT, write_config
 from tests.running import ANY_PORT, Program, running, service_arguments
 
@@ -22,12 +26,26 @@ class Shop:
         self.config = folder / "sale.toml"
         self.arguments = service_arguments(self.config, f"sqlite:///{folder / 'sale.db'}")
         self.program: Program
+        self._authority = Authority(folder)
+        self.grpc, self.http = (self._authority.server(name, valid=timedelta(days=90)) for name in ("grpc", "http"))
 
     def configure(self, extra: str = "") -> None:
         """Write the settings; nobody may call for a payment gateway over gRPC."""
-        write_config(self.config, extra, (CERTIFIED, *PROVIDERS[1:]))
+        ports = (
+            f'[{name}]\nlisten = "127.0.0.1:1"\ntls_cert = "{files.certificate}"\ntls_key = "{files.key}"\n'
+            for name, files in (("grpc", self.grpc), ("http", self.http))
+        )
+        write_config(self.config, "".join([extra, *ports]), (CERTIFIED, *PROVIDERS[1:]))
         self.config.write_text(self.config.read_text().replace('"gateway", ', ""))
         self.config.chmod(0o600)
+
+    def renew(self) -> None:
+        """Put another certificate with its key in the place of the gRPC port's."""
+        self._authority.server("grpc", valid=timedelta(days=90))
+
+    def certificates(self) -> tuple[bytes, bytes]:
+        """Return those that the gRPC and the HTTP port show."""
+        return shown(str(self.program.grpc)), shown(str(self.program.http))
 
     def events(self, after: int = 0) -> list[dict[str, Any]]:
         return self.program.events()[after:]
@@ -40,6 +58,17 @@ class Shop:
         while not any(event["event"] == name for event in self.events(before)):
             assert time.monotonic() < deadline
         return self.events(before)
+
+
+def shown(address: str) -> bytes:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port)), 5) as plain, context.wrap_socket(plain) as connection:
+        certificate = connection.getpeercert(binary_form=True)
+    assert certificate is not None
+    return certificate
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +101,10 @@ def test_a_payment_gateways_certificate_that_no_port_asks_for_is_warned_of(shop:
 
 
 def test_a_callers_certificate_that_nobody_could_show_is_not_taken_when_it_is_read_again(shop: Shop) -> None:
-    shop.configure(STRANGER + f'[grpc]\nclient_ca = "{shop.config}"\ntls_cert = "x"\ntls_key = "y"\n')
+    # An authority counts from the next start on only.
+    shop.configure(STRANGER)
+    text = shop.config.read_text().replace("[grpc]\n", f'[grpc]\nclient_ca = "{shop.grpc.certificate}"\n')
+    shop.config.write_text(text)
 
     (told,) = [event for event in shop.reload("settings not reloaded") if event["event"] == "settings not reloaded"]
 
@@ -85,12 +117,29 @@ def test_settings_that_wait_for_a_restart_are_named_until_they_are_as_they_were(
 
     # What flags and tables say that count is not among them.
     assert "waiting_for_restart" not in reloaded()
-    shop.configure(
-        'workers = 2\n[http]\nlisten = "127.0.0.1:1"\n[http.limits]\nin_flight = 64\n[service]\ntls = true\n'
-    )
+    shop.configure("workers = 2\n[http.limits]\nin_flight = 64\n[service]\ntls = true\n")
     assert reloaded()["waiting_for_restart"] == ["http.limits.in_flight", "workers"]
     shop.configure(VAULT)
     assert "waiting_for_restart" not in reloaded()
+
+
+def test_nothing_counts_anew_as_long_as_anything_is_wrong(shop: Shop) -> None:
+    before, sound = shop.certificates(), shop.http.certificate.read_bytes()
+
+    shop.renew()
+    shop.http.certificate.write_text("nonsense")
+    shop.reload("settings not reloaded")
+    assert shop.certificates() == before
+
+    shop.http.certificate.write_bytes(sound)
+    shop.configure(STRANGER)
+    shop.reload("settings not reloaded")
+    assert shop.certificates() == before
+
+    shop.configure()
+    shop.reload()
+    grpc, http = shop.certificates()
+    assert (grpc == before[0], http == before[1]) == (False, True)
 
 
 def test_a_gateway_names_them_too(shop: Shop, tmp_path: Path) -> None:
