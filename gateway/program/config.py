@@ -74,8 +74,10 @@ def _argument(option: str) -> str:
     return option.removeprefix("--").replace("-", "_")
 
 
-Source = Callable[[list[str]], str | None]
-"""Returns what it is called if it has a setting, given as the names of its tables and its own."""
+Place = tuple[str | int, ...]
+"""Where a setting is: the names of its tables, or positions in their arrays, and its own."""
+Source = Callable[[Place], str | None]
+"""Returns what it is called if it has a setting."""
 
 
 def _sources(settings_class: type[BaseSettings], file: Path | None, options: Mapping[str, str]) -> list[Source]:
@@ -83,51 +85,58 @@ def _sources(settings_class: type[BaseSettings], file: Path | None, options: Map
     environment = EnvSettingsSource(settings_class)()
     in_file = {} if file is None else TomlConfigSettingsSource(settings_class, file)()
 
-    def from_environment(path: list[str]) -> str | None:
-        if not _has(environment, path):
+    def from_environment(place: Place) -> str | None:
+        if not _has(environment, place):
             return None
-        names = [(_PREFIX + _DELIMITER.join(path[:length])).upper() for length in range(len(path), 0, -1)]
+        named = [str(part) for part in place]
+        names = [(_PREFIX + _DELIMITER.join(named[:length])).upper() for length in range(len(named), 0, -1)]
         return next((f"environment {variables[name]}" for name in names if name in variables), None)
 
     return [
-        lambda path: f"flag {options['.'.join(path)]}" if ".".join(path) in options else None,
+        lambda place: f"flag {options[_written(place)]}" if _written(place) in options else None,
         from_environment,
-        lambda path: f"file {file}" if _has(in_file, path) else None,
+        lambda place: f"file {file}" if _has(in_file, place) else None,
     ]
 
 
-def _has(values: Any, path: list[str]) -> bool:
-    for name in path:
-        if not isinstance(values, Mapping) or name not in values:
+def _has(values: Any, place: Place) -> bool:
+    for part in place:
+        known = range(len(values)) if isinstance(values, list) else values if isinstance(values, Mapping) else ()
+        if part not in known:
             return False
-        values = values[name]
+        values = values[part]
     return True
 
 
-def _effective(settings: BaseModel, sources: list[Source], path: tuple[str, ...] = ()) -> Iterator[EffectiveSetting]:
+def _written(place: Place) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
+
+
+def _effective(settings: BaseModel, sources: list[Source], table: Place = ()) -> Iterator[EffectiveSetting]:
     for name, field in type(settings).model_fields.items():
-        value, here = getattr(settings, name), (*path, name)
+        value, here = getattr(settings, name), (*table, name)
         if isinstance(value, BaseModel):
             yield from _effective(value, sources, here)
             continue
-        found = (source(list(here)) for source in sources)
-        origin = next((each for each in found if each is not None), "default")
-        for suffix, plain in _plain(value, redact=is_redacted(field)):
-            yield EffectiveSetting(".".join(here) + suffix, plain, origin)
+        # An array is taken whole from the first source that has it.
+        source = next((source for source in sources if source(here) is not None), None)
+        for inside, plain in _plain(value, redact=is_redacted(field)):
+            place = (*here, *inside)
+            yield EffectiveSetting(_written(place), plain, (source and source(place)) or "default")
 
 
-def _plain(value: Any, *, redact: bool = False) -> Iterator[tuple[str, Any]]:
+def _plain(value: Any, *, redact: bool = False) -> Iterator[tuple[Place, Any]]:
     """Return what is to be shown of a value, and where in it that is."""
     if isinstance(value, BaseModel):
         for name, field in type(value).model_fields.items():
-            for suffix, plain in _plain(getattr(value, name), redact=is_redacted(field)):
-                yield f".{name}{suffix}", plain
+            for inside, plain in _plain(getattr(value, name), redact=is_redacted(field)):
+                yield (name, *inside), plain
     elif isinstance(value, tuple) and not isinstance(value, Address) and value:
         for position, each in enumerate(value):
-            for suffix, plain in _plain(each, redact=redact):
-                yield f"[{position}]{suffix}", plain
+            for inside, plain in _plain(each, redact=redact):
+                yield (position, *inside), plain
     else:
-        yield "", _leaf(value, redact=redact)
+        yield (), _leaf(value, redact=redact)
 
 
 def _leaf(value: Any, *, redact: bool) -> Any:

@@ -78,6 +78,24 @@ def test_every_setting_is_shown_with_its_source(file: Path) -> None:
     assert shown["housekeeping.retention"] == (None, "default")
 
 
+def test_what_a_table_of_an_array_does_not_set_is_the_default(file: Path) -> None:
+    file.write_text(FILE + "[endpoints.payment_gateway]\ncertificates = []\n")
+    of_file = settings_of(show(service_cli.main, "--json", f"--config={file}"))
+    name, written = "SALE_ENDPOINTS", '[{"id": "1", "provider": "SBC", "currencies": ["EUR"], "control_key_file": "k"}]'
+    of_environment = settings_of(show(service_cli.main, "--json", f"--config={file}", env={name: written}))
+
+    assert of_file["endpoints[0].provider"] == ("SBC", f"file {file}")
+    assert of_file["endpoints[0].min_centis"] == (1, "default")
+    assert of_file["endpoints[0].control_key_file"] == (None, "default")
+    assert of_file["endpoints[0].payment_gateway.certificates"] == ([], f"file {file}")
+    assert of_file["endpoints[0].payment_gateway.addresses"] == ([], "default")
+    assert of_file["callers[0].roles[0]"] == ("reader", f"file {file}")
+    assert of_file["callers[0].certificate"] == (None, "default")
+    assert of_file["vault.keys[0].key_file"] == (None, "default")
+    assert of_environment["endpoints[0].control_key_file"] == ("k", f"environment {name}")
+    assert of_environment["endpoints[0].control_keys"] == ([], "default")  # the file's don't count
+
+
 def test_the_gateway_shows_its_own(file: Path) -> None:
     shown = settings_of(show(gateway_cli.main, "--json", f"--config={file}", "--service=inside:1"))
 
