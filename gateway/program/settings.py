@@ -44,7 +44,7 @@ REDACTED = "[redacted]"
 """Stands for a secret where settings are shown."""
 Redacted = Field(json_schema_extra={"redacted": True})
 """Marks a setting that is not shown, and is no `SecretStr`."""
-_PASSWORD_IN_URL = re.compile(r"(?<=://)([^/?#@:]*:)[^@]*(?=@)|(?<=[?&])((?:ssl)?password=)[^&]*")
+_PASSWORD_IN_URL = re.compile(r"(?<=://)([^/?#@:]*:)\S*(?=@)|(?<=[?&])((?:ssl)?password=)[^&]*")
 
 
 def is_redacted(field: FieldInfo) -> bool:

@@ -173,6 +173,7 @@ def test_help_shows_nothing_of_the_environment() -> None:
         ("postgresql://u:p:w@h/d", "postgresql://u:[redacted]@h/d"),
         ("postgresql://:p@h/d", "postgresql://:[redacted]@h/d"),
         ("postgresql://u:p/w@h/d", "postgresql://u:[redacted]@h/d"),
+        ("postgresql://u:p@s:w@rd@h/d", "postgresql://u:[redacted]@h/d"),
         ("postgresql://u@h/d?a=1&sslpassword=x&b=2", "postgresql://u@h/d?a=1&sslpassword=[redacted]&b=2"),
         ("sqlite:///var/sale.db", "sqlite:///var/sale.db"),
         ("127.0.0.1:1", "127.0.0.1:1"),
