@@ -77,6 +77,7 @@ clean: ## remove the environment and the development data
 # Debian and Ubuntu split venv off python3; where that part is missing, their package manager brings it.
 $(ENV_READY): requirements-dev.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "Building the environment in .venv, once: a minute or two ..." >&2
 	@$(PYTHON) -m venv --clear .venv >/dev/null 2>&1 || { \
 		version=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])') && sudo=$$(command -v sudo || true) && \
 		echo "Installing python$$version-venv ..." && $$sudo apt-get -qq update && \
