@@ -71,8 +71,8 @@ sbom: $(ENV_READY) ## write the software bill of materials of a server, CycloneD
 	$(ENV)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --mc-type application \
 		--output-reproducible --output-format JSON --output-file var/sbom.json
 
-clean: ## remove the environment and the development data
-	rm -rf .venv var
+clean: ## remove the environment, the development data and what was measured
+	rm -rf .venv var/dev.db* var/bench var/sbom.json
 
 # Debian and Ubuntu split venv off python3; where that part is missing, their package manager brings it.
 $(ENV_READY): requirements-dev.lock pyproject.toml

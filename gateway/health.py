@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.errors import RETRY_AFTER_SECONDS, GatewayError, from_rpc_error, refuses_gateway
 from gateway.http_messages import send_json
 
-_ADMITTED_SECONDS = 60.0
+_ADMITTED_SECONDS = 10.0
 """How long it is believed that the service lets this gateway in, which costs a call to find out."""
 
 
@@ -78,7 +78,8 @@ class Ready:
         except grpc.aio.AioRpcError as error:
             if refuses_gateway(error):
                 raise from_rpc_error(error) from error
-        self._admitted_until = time.monotonic() + _ADMITTED_SECONDS
+            if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
+                self._admitted_until = time.monotonic() + _ADMITTED_SECONDS
 
 
 def _unavailable(message: str) -> GatewayError:

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPV6LENGTH, IPv4Network, IPv6Network, ip_network
 from typing import NamedTuple
 
 from service.addresses import parse_address
@@ -133,7 +133,7 @@ def _key_in(text: str) -> BlockKey:
         key = BlockKey(*json.loads(text))
     except (ValueError, TypeError):
         key = None
-    if key is None or [*map(type, key)] != [str, int, str]:
+    if key is None or [*map(type, key)] != [str, int, str] or not 0 <= key.prefix_length <= IPV6LENGTH:
         raise SaleError.invalid_fields([FieldViolation("pageToken", "is not the nextPageToken of this list")])
     return key
 

@@ -38,7 +38,7 @@ def serve(config: Path | None, http: str | None, service: str | None, workers: i
     """Serve the JSON API in front of a service that runs elsewhere.
 
     SIGHUP reads the certificates again. Stops on SIGTERM or Ctrl-C once the requests that run are answered. Exit code 0
-    is a clean stop, 2 a wrong option or setting.
+    is a clean stop, 1 a worker that had to be killed, 2 a wrong option or setting.
     """
     flags: dict[str, Any] = {"http": {"listen": http, "service": service}, "workers": workers}
     require_sound_versions()

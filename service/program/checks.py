@@ -35,8 +35,7 @@ def suspicious_settings(
 
 def _certificates_never_asked_for(settings: ServiceSettings) -> Iterator[Suspicion]:
     name, port = list(settings.http.listeners().items())[-1]  # the payment gateways' own, if they have one
-    elsewhere = any("gateway" in caller.roles for caller in settings.callers)
-    if port.client_ca is not None or elsewhere:
+    if port.client_ca is not None:
         return
     for position, endpoint in enumerate(settings.endpoints):
         if endpoint.payment_gateway is not None and endpoint.payment_gateway.certificates:

@@ -77,7 +77,8 @@ def serve(
     """Serve the gRPC port and, in the same process, the JSON gateway.
 
     SIGHUP reads the endpoints, limits, callers, certificates and keys again. Stops on SIGTERM or Ctrl-C once the
-    requests that run are answered. Exit code 0 is a clean stop, 2 a wrong option or setting.
+    requests that run are answered. Exit code 0 is a clean stop, 1 a store or a worker that failed:
+    start it again; 2 a wrong option or setting.
     """
     flags: dict[str, Any] = {
         "http": {"listen": http},

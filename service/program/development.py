@@ -15,11 +15,13 @@ CONTROL_KEY = "00000000-1111-2222-3333-444444444444"
 DEVELOPER = Caller("developer", frozenset(ROLES.values()))
 """Whoever calls over gRPC in development mode."""
 
+_STORE = "sqlite:///var/dev.db"
+"""Not the usual one: tokens that anybody could ask for here must count nowhere else."""
 _ENDPOINT = {"id": ENDPOINT_ID, "provider": "SBC", "control_keys": [CONTROL_KEY], "currencies": ["EUR", "USD", "RUB"]}
 
 
 def with_development_defaults(settings: ServiceSettings) -> ServiceSettings:
-    """Return settings with an endpoint, unless they have one, and with reflection.
+    """Return settings with an endpoint and a store, unless they have them, and with reflection.
 
     Raises:
         ConfigurationError: they would let another host in.
@@ -28,7 +30,10 @@ def with_development_defaults(settings: ServiceSettings) -> ServiceSettings:
         if not listener.listen.is_loopback:
             raise ConfigurationError(f"{name}.listen: --dev listens on loopback only, not on {listener.listen}")
     endpoints = settings.endpoints or (EndpointSettings.model_validate(_ENDPOINT),)
-    return settings.in_development(endpoints, settings.grpc.model_copy(update={"reflection": True}))
+    grpc, store = settings.grpc.model_copy(update={"reflection": True}), settings.store
+    if "url" not in store.model_fields_set:
+        store = store.model_copy(update={"url": _STORE})
+    return settings.in_development(endpoints, grpc, store)
 
 
 def banner(settings: ServiceSettings, http: str | None, grpc: Address) -> str:

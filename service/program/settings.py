@@ -218,9 +218,11 @@ class ServiceSettings(ProgramSettings):
         """Whether `--dev` was given; no file and no environment can."""
         return self._development
 
-    def in_development(self, endpoints: "tuple[EndpointSettings, ...]", grpc: GrpcSettings) -> "ServiceSettings":
+    def in_development(
+        self, endpoints: "tuple[EndpointSettings, ...]", grpc: GrpcSettings, store: StoreSettings
+    ) -> "ServiceSettings":
         """Return these settings with others of development mode in their places."""
-        settings = self.model_copy(update={"endpoints": endpoints, "grpc": grpc})
+        settings = self.model_copy(update={"endpoints": endpoints, "grpc": grpc, "store": store})
         settings._development = True
         return settings
 

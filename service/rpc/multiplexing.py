@@ -32,7 +32,9 @@ _MAX_SHARED_BYTES = 64 * 1024
 MAX_AT_ONCE = 128
 """How many calls of a stream run at the same time; the others wait for their turn."""
 _MAX_WAITING_BYTES = 4 * 1024 * 1024
-"""Of answers that the caller has not taken: then no further call of its stream runs."""
+"""Of answers that a caller has not taken: then no other call of its stream runs. Of calls: then no more are read."""
+_MAX_SHARED_CALLS = 1024
+"""How many calls a message may begin or cancel: the process does nothing else meanwhile."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -121,6 +123,7 @@ class _Stream:
         self._turns = asyncio.Semaphore(MAX_AT_ONCE)
         self._answers: list[Answer] = []
         self._answered_bytes = 0
+        self._asked_bytes = 0
         self._writing: asyncio.Task[None] | None = None
         self._least_difference = float("inf")
         self._draining = False
@@ -132,6 +135,8 @@ class _Stream:
         await self._context.send_initial_metadata(())  # the caller learns that there is such an rpc
         try:
             while isinstance(message := await self._context.read(), MultiplexRequest):
+                if max(len(message.calls), len(message.cancelled)) > _MAX_SHARED_CALLS:
+                    await self._context.abort(grpc.StatusCode.INVALID_ARGUMENT, "Too many calls in one message.")
                 lateness = self._lateness(message)
                 for call in message.calls:
                     if call.id in self._running:
@@ -143,6 +148,8 @@ class _Stream:
                         task.cancel()
                 if len(self._answers) >= self._max_running and self._writing is not None:
                     await asyncio.wait((self._writing,))  # who does not read what is answered is not read from
+                while self._asked_bytes >= _MAX_WAITING_BYTES:
+                    await asyncio.wait(self._running.values(), return_when=asyncio.FIRST_COMPLETED)
             while tasks := [*self._running.values(), *([self._writing] if self._writing else [])]:
                 await asyncio.wait(tasks)
         finally:
@@ -165,8 +172,15 @@ class _Stream:
             code: int = grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
             self._answer(Answer(id=call.id, code=code, details="Too many calls run on this stream."))
             return
+        size = call.ByteSize()
+
+        def end(task: asyncio.Task[None]) -> None:
+            del self._running[call.id]
+            self._asked_bytes -= size
+
+        self._asked_bytes += size
         self._running[call.id] = task = asyncio.create_task(self._run(call))
-        task.add_done_callback(lambda task: self._running.pop(call.id))
+        task.add_done_callback(end)
 
     async def _run(self, call: Call) -> None:
         began = time.monotonic()

@@ -36,7 +36,7 @@ class Crashes:
         self._nodes = nodes
         self._query = query
         self._chance = chance
-        self._all = Ledger("", amounts())
+        self._all = self._ledger = Ledger("", amounts())
         self.done: Counter[str] = Counter()
         self.wrong: list[str] = []
         """What was lost, done twice, or answered otherwise than it should."""
@@ -45,7 +45,7 @@ class Crashes:
         """Crash so many times, or until something is wrong."""
         while self.done.total() < count and not self.wrong:
             with self._nodes[0].client() as client:
-                ledger = Ledger(OverHttp(client).request_access_token(), self._all.amounts)
+                ledger = self._ledger = Ledger(OverHttp(client).request_access_token(), self._all.amounts)
             with selling(self._nodes, ledger, SELLERS, self._chance.choice([0.0, 0.005]), self._chance):
                 for _ in range(min(count - self.done.total(), CRASHES_OF_A_LEDGER)):
                     self.done[crash()] += 1
@@ -57,6 +57,13 @@ class Crashes:
             self._all.asked |= ledger.asked
             self._all.tokens |= ledger.tokens
         self._compare(self._all)
+
+    @contextmanager
+    def without_answers(self) -> Iterator[None]:
+        """Let what is answered while the block runs count as not answered."""
+        self._ledger.ignores_answers = True
+        yield
+        self._ledger.ignores_answers = False
 
     def pause(self) -> None:
         """Let the load go on for a moment."""

@@ -162,7 +162,10 @@ async def test_a_page_of_the_list_goes_on_where_the_one_before_ended(blocklist: 
         await blocklist.list(None, token, 1)
 
 
-@pytest.mark.parametrize("key", ["x", "[]", '["ADDRESS", 24]', '["ADDRESS", "24", "x"]', '["ADDRESS", 24, null]', "7"])
+@pytest.mark.parametrize(
+    "key",
+    ["x", "[]", '["ADDRESS", 24]', '["ADDRESS", "24", "x"]', '["ADDRESS", 24, null]', f'["BIN", {9**30}, "x"]', "7"],
+)
 async def test_a_token_that_somebody_made_up_is_none(blocklist: Blocklist, key: str) -> None:
     with pytest.raises(SaleError, match=r"^pageToken "):
         await blocklist.list(None, next_token(key, None), 1)
