@@ -8,7 +8,7 @@ from typing import Protocol
 
 import structlog
 
-_REST_SECONDS = 0.08
+_REST_SECONDS = 0.15
 """How long a connection whose request was refused is not read: a client that does not wait costs next to nothing."""
 _SOON_SECONDS = 0.005
 """Connections that would be woken so soon are woken together."""

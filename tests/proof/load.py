@@ -18,9 +18,15 @@ import uvloop
 from tests.merchant import initiate_document
 
 _PER_ADDRESS = 100
+REFUSED = 503
+AGAIN = -REFUSED
+"""Refused right after it was: the server does not read at once who does not wait as he was told."""
 _REQUEST = (
     b"POST /sale/initiate-sale HTTP/1.1\r\nHost: load\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
 )
+
+
+KINDS = {"served": 200, "refused": REFUSED, "refused_again": AGAIN}
 
 
 class _Client(asyncio.Protocol):
@@ -29,6 +35,7 @@ class _Client(asyncio.Protocol):
         self._transport: Any = None
         self._data = b""
         self._sent = 0.0
+        self._was_refused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -44,7 +51,10 @@ class _Client(asyncio.Protocol):
         if not separator or len(body) < int(head.lower().partition(b"content-length: ")[2].split(b"\r\n", 1)[0]):
             return
         self._data = b""
-        self._load.latencies[int(head[9:12])].append(time.perf_counter() - self._sent)
+        is_refused = int(head[9:12]) == REFUSED
+        kind = AGAIN if is_refused and self._was_refused else int(head[9:12])
+        self._was_refused = is_refused
+        self._load.latencies[kind].append(time.perf_counter() - self._sent)
         self._load.is_free(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -55,7 +65,7 @@ class _Load:
     def __init__(self, token: str, rate: float | None) -> None:
         body = json.dumps(initiate_document(token)).encode()
         self.request = _REQUEST % (len(body), body)
-        self.latencies: dict[int, list[float]] = {200: [], 503: []}
+        self.latencies: dict[int, list[float]] = {200: [], REFUSED: [], AGAIN: []}
         self.lost = 0
         self.unsent = 0
         self.is_over = False
@@ -102,7 +112,7 @@ def _told(latencies: list[float], seconds: float) -> dict[str, float]:
 
 
 def run_load(address: str, token: str, connections: int, seconds: float, rate: float | None = None) -> dict[str, Any]:
-    """Run it, and return what it printed: `served`, `refused`, and how many connections were `lost`."""
+    """Run it, and return what it printed: `served`, `refused`, `refused_again`, and how many were `lost`."""
     arguments = [address, token, str(connections), str(seconds), *([] if rate is None else [str(rate)])]
     command = [sys.executable, "-m", "tests.proof.load", *arguments]
     result: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
@@ -114,8 +124,10 @@ def main() -> None:
     address, token, connections, seconds, *rate = sys.argv[1:]
     load = _Load(token, float(rate[0]) if rate else None)
     uvloop.run(load.run(address, int(connections), float(seconds)))
-    told = {name: _told(load.latencies[status], float(seconds)) for name, status in (("served", 200), ("refused", 503))}
-    other = Counter({status: len(answers) for status, answers in load.latencies.items() if status not in (200, 503)})
+    told = {name: _told(load.latencies[status], float(seconds)) for name, status in KINDS.items()}
+    other = Counter(
+        {status: len(answers) for status, answers in load.latencies.items() if status not in KINDS.values()}
+    )
     print(json.dumps({**told, "other": other, "lost": load.lost, "unsent": load.unsent}))
 
 
