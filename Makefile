@@ -1,4 +1,5 @@
-# The environment is built in .venv from requirements-dev.lock, which has what requirements.lock has and the tools; nothing has to be installed before.
+# The environment is built in .venv from requirements-dev.lock, which has what requirements.lock has and the tools;
+# nothing has to be installed before.
 
 # The first Python on the PATH that runs and is new enough.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \

@@ -15,7 +15,7 @@ from service.addresses import parse_address
 from service.audit import AuditAction, AuditLog
 from service.errors import ErrorReason, FieldViolation, SaleError
 from service.identifiers import Clock
-from service.pages import next_token, page_of
+from service.pages import next_token, not_a_page_token, page_of
 from service.store import Block, BlockKey, Store
 
 BIN_DIGITS = 8
@@ -134,7 +134,7 @@ def _key_in(text: str) -> BlockKey:
     except (ValueError, TypeError):
         key = None
     if key is None or [*map(type, key)] != [str, int, str] or not 0 <= key.prefix_length <= IPV6LENGTH:
-        raise SaleError.invalid_fields([FieldViolation("pageToken", "is not the nextPageToken of this list")])
+        raise not_a_page_token()
     return key
 
 

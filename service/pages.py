@@ -40,8 +40,13 @@ def page_of(token: str | None, size: int, *filters: object) -> Page:
     data = _decode(token) or b""
     before = data[_HASH_BYTES:].decode("latin-1")
     if data[:_HASH_BYTES] != _hash(before, filters):
-        raise SaleError.invalid_fields([FieldViolation("pageToken", "is not the nextPageToken of this list")])
+        raise not_a_page_token()
     return Page(before, size)
+
+
+def not_a_page_token() -> SaleError:
+    """Return the refusal of a page token that this server has not made for the list."""
+    return SaleError.invalid_fields([FieldViolation("pageToken", "is not the nextPageToken of this list")])
 
 
 def next_token(last: str | None, *filters: object) -> str:

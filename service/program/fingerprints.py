@@ -1,14 +1,13 @@
 """Fingerprints of the settings, for the audit log: they tell that a table has changed, and nothing of what is in it."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
-from gateway.program.settings import ListenerSettings
+from gateway.program.settings import HttpSettings, ListenerSettings
 from service.program.settings import ServiceSettings
 from service.program.store_settings import StoreSettings
 
@@ -36,16 +35,10 @@ def _in_effect(value: Any, name: str, settings: ServiceSettings) -> Any:
         case "vault":
             return [plain, [_hash(key.to_key().secret) for key in settings.vault.keys]]
     if isinstance(value, ListenerSettings):
-        return [plain, [path and _hash(path.read_bytes()) for path in _public_files(value)]]
+        ports = value.listeners().values() if isinstance(value, HttpSettings) else (value,)
+        files = [path for port in ports for path in (port.tls_cert, port.client_ca)]
+        return [plain, [path and _hash(path.read_bytes()) for path in files]]
     return plain
-
-
-def _public_files(listener: ListenerSettings) -> Iterator[Path | None]:
-    yield listener.tls_cert
-    yield listener.client_ca
-    for name in type(listener).model_fields:
-        if isinstance(within := getattr(listener, name), ListenerSettings):
-            yield from _public_files(within)
 
 
 def _plain(value: Any) -> Any:

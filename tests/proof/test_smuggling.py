@@ -54,6 +54,11 @@ SEEN = {"alone": "", "nginx": "seen.", "haproxy": "seen."}
 """What stands before the id of a request that the server in front has seen as one."""
 
 
+def hidden_in(text: str, kind: str) -> str:
+    """Return a text without the ids of requests that the server in front has seen."""
+    return text.replace(SEEN[kind] + CANARY, "") if SEEN[kind] else text
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         return int(free.getsockname()[1])
@@ -114,7 +119,7 @@ async def send_all(address: str, kind: str, numbers: Sequence[int]) -> tuple[int
         data, honest = framing(random.Random(number), number), request_of(number)
         async with turns:
             received = await send(address, data + honest if pipelined else data)
-            assert b"x-request-id: " + CANARY.encode() not in received.lower(), data
+            assert CANARY not in hidden_in(received.decode("latin-1"), kind), data
             if pipelined:
                 taken = f"outer-{number}\r\n".encode() in received and not received.startswith(b"HTTP/1.1 400")
             else:
@@ -153,7 +158,7 @@ async def test_no_request_in_the_body_of_another_is_ever_answered(
     text = (tmp_path / "log").read_text()
     print(f"\n{kind}: {count} framings, {taken} taken for requests, {refused} refused")
 
-    assert f'"request_id":"{CANARY}' not in text
+    assert CANARY not in hidden_in(text, kind)
     assert taken > 0
     assert refused > 0
     assert "incident" not in text
