@@ -65,7 +65,7 @@ COMPILE := $(ENV)/uv pip compile --quiet --universal --generate-hashes --no-head
 
 lock: $(ENV_READY) ## resolve the dependencies anew: requirements.lock for a server, requirements-dev.lock with the tools
 	$(COMPILE) --output-file requirements.lock
-	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) --group dev --extra otel --constraint requirements.lock --output-file requirements-dev.lock
 
 sbom: $(ENV_READY) ## write the software bill of materials of a server, CycloneDX, from requirements.lock into var/sbom.json
 	@mkdir -p var

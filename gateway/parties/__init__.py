@@ -1,0 +1,1 @@
+"""The two outside parties of a sale, the consumer's app and the payment gateway, as clients of somebody's server."""
