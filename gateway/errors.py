@@ -59,13 +59,17 @@ class GatewayError(Exception):
         retry_after_seconds: int | None = None,
         invoice_id: str | None = None,
     ) -> None:
-        super().__init__(message or KINDS[reason].message)
+        super().__init__()
         self.reason = reason
+        self.message = message or KINDS[reason].message
         self.http_status = KINDS[reason].http_status
         self.invoice_id = invoice_id
         self.headers = (
             headers if retry_after_seconds is None else (*headers, (b"retry-after", b"%d" % retry_after_seconds))
         )
+
+    def __str__(self) -> str:
+        return self.message
 
     def body(self) -> bytes:
         """Return the JSON body of the answer."""
@@ -73,7 +77,7 @@ class GatewayError(Exception):
             "error": {
                 "cause": ErrorCause.Name(KINDS[self.reason].cause).removeprefix(_CAUSE_PREFIX),
                 "code": str(int(self.reason)),
-                "message": str(self),
+                "message": self.message,
             }
         }
         if self.invoice_id is not None:

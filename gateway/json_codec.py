@@ -7,6 +7,7 @@ and read as numbers or decimal strings. `json_format` takes three times as long.
 
 import re
 from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import orjson
@@ -21,6 +22,15 @@ MessageT = TypeVar("MessageT", bound=Message)
 _TIMESTAMP = Timestamp.DESCRIPTOR.full_name
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)", re.ASCII)
+_IGNORED_KEPT = 8
+_KINDS: dict[type, str] = {
+    int: "a number",
+    float: "a number with decimals",
+    str: "a string",
+    list: "a list",
+    dict: "an object",
+    type(None): "null",
+}
 INTEGER_RANGES = {
     FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
     FieldDescriptor.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
@@ -40,8 +50,28 @@ class TypeViolation(NamedTuple):
 
 
 Violations = list[TypeViolation]
-Decode = Callable[[Any, str, Violations], Any]
-"""Takes a JSON value, its path and where to add violations; returns what the field takes, or None if it can't."""
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was found in a JSON object that its message does not take."""
+
+    violations: Violations = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    """JSON paths of the first members that no field is named for."""
+
+    def refuse(self, path: str, description: str) -> None:
+        """Add a member that its field can't take."""
+        self.violations.append(TypeViolation(path, description))
+
+    def ignore(self, path: str) -> None:
+        """Add a member that no field is named for."""
+        if len(self.ignored) < _IGNORED_KEPT:
+            self.ignored.append(path)
+
+
+Decode = Callable[[Any, str, Findings], Any]
+"""Takes a JSON value, its path and where to add what is found; returns what the field takes, or None if it can't."""
 Encode = Callable[[Any], Any]
 """Takes the value of a field; returns what `json` writes."""
 
@@ -63,18 +93,18 @@ class JsonCodec(Generic[MessageT]):
         self._decode = _message_decoder(descriptor, without)
         self._encode = _message_encoder(descriptor)
 
-    def decode(self, value: dict[str, Any]) -> tuple[MessageT, Violations]:
+    def decode(self, value: dict[str, Any]) -> tuple[MessageT, Findings]:
         """Make a message of a JSON object.
 
         Args:
             value: the object, as the `json` module gives it.
 
         Returns:
-            The message, and every member of a wrong type; their fields are left out of the message. Bounds are not
-            checked.
+            The message, and what it does not take: members of a wrong type, whose fields are left out of the message,
+            and members that no field is named for. Bounds are not checked.
         """
-        violations: Violations = []
-        return self._decode(value, "", violations), violations
+        findings = Findings()
+        return self._decode(value, "", findings), findings
 
     def encode(self, message: MessageT) -> bytes:
         """Return a message as JSON in UTF-8."""
@@ -92,16 +122,18 @@ def _message_decoder(descriptor: Descriptor, without: Collection[str] = ()) -> D
         field.json_name: (field.name, _field_decoder(field)) for field in descriptor.fields if field.name not in without
     }
 
-    def decode(value: Any, path: str, violations: Violations) -> Any:
+    def decode(value: Any, path: str, findings: Findings) -> Any:
         if not isinstance(value, dict):
-            violations.append(TypeViolation(path, "must be an object"))
+            findings.refuse(path, f"must be an object{_not(value)}")
             return None
         prefix = path and path + "."
         values = {}
         for key, member in value.items():
-            if member is not None and (field := fields.get(key)) is not None:
+            if (field := fields.get(key)) is None:
+                findings.ignore(prefix + key)
+            elif member is not None:
                 name, decode_field = field
-                if (decoded := decode_field(member, prefix + key, violations)) is not None:
+                if (decoded := decode_field(member, prefix + key, findings)) is not None:
                     values[name] = decoded
         return message_class(**values)
 
@@ -115,12 +147,12 @@ def _field_decoder(field: FieldDescriptor) -> Decode:
     placeholder = _placeholder(field)
     kept = slice(items_kept(field))
 
-    def decode_list(value: Any, path: str, violations: Violations) -> Any:
+    def decode_list(value: Any, path: str, findings: Findings) -> Any:
         if not isinstance(value, list):
-            violations.append(TypeViolation(path, "must be a list"))
+            findings.refuse(path, f"must be a list{_not(value)}")
             return None
         # What can't be read keeps its place, so that the index of what follows stays right.
-        items = (decode(item, f"{path}[{index}]", violations) for index, item in enumerate(value[kept]))
+        items = (decode(item, f"{path}[{index}]", findings) for index, item in enumerate(value[kept]))
         return [placeholder if item is None else item for item in items]
 
     return decode_list
@@ -165,63 +197,68 @@ def _placeholder(field: FieldDescriptor) -> Any:
     return "" if field.cpp_type == FieldDescriptor.CPPTYPE_STRING else 0
 
 
-def _decode_string(value: Any, path: str, violations: Violations) -> Any:
+def _decode_string(value: Any, path: str, findings: Findings) -> Any:
     if not isinstance(value, str):
-        violations.append(TypeViolation(path, "must be a string"))
+        findings.refuse(path, f"must be a string{_not(value)}")
         return None
     if _SURROGATE.search(value):
-        violations.append(TypeViolation(path, "must not contain half of a surrogate pair"))
+        findings.refuse(path, "must not contain half of a surrogate pair")
         return None
     return value
 
 
-def _decode_bool(value: Any, path: str, violations: Violations) -> Any:
+def _decode_bool(value: Any, path: str, findings: Findings) -> Any:
     if not isinstance(value, bool):
-        violations.append(TypeViolation(path, "must be true or false"))
+        findings.refuse(path, f"must be true or false{_not(value)}")
         return None
     return value
 
 
-def _decode_double(value: Any, path: str, violations: Violations) -> Any:
+def _decode_double(value: Any, path: str, findings: Findings) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        violations.append(TypeViolation(path, "must be a number"))
+        findings.refuse(path, f"must be a number{_not(value)}")
         return None
     return float(value)
 
 
 def _integer_decoder(least: int, most: int) -> Decode:
-    def decode(value: Any, path: str, violations: Violations) -> Any:
+    def decode(value: Any, path: str, findings: Findings) -> Any:
         if isinstance(value, str) and len(value) <= len(str(least)) + 1 and _DECIMAL.fullmatch(value):
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
-            violations.append(TypeViolation(path, f"must be an integer between {least} and {most}"))
+            findings.refuse(path, f"must be an integer between {least} and {most}{_not(value)}")
             return None
         if not least <= value <= most:
-            violations.append(TypeViolation(path, f"must be between {least} and {most}"))
+            findings.refuse(path, f"must be between {least} and {most}")
             return None
         return value
 
     return decode
 
 
-def _decode_timestamp(value: Any, path: str, violations: Violations) -> Any:
+def _decode_timestamp(value: Any, path: str, findings: Findings) -> Any:
     timestamp = Timestamp()
     try:
         timestamp.FromJsonString(value)
     except (ValueError, AttributeError, TypeError):
-        violations.append(TypeViolation(path, "must be a time as in 2026-11-21T12:00:00Z"))
+        findings.refuse(path, "must be a time as in 2026-11-21T12:00:00Z")
         return None
     return timestamp
 
 
 def _enum_decoder(enum: EnumDescriptor) -> Decode:
-    def decode(value: Any, path: str, violations: Violations) -> Any:
+    def decode(value: Any, path: str, findings: Findings) -> Any:
         if not isinstance(value, str) or (known := enum.values_by_name.get(value)) is None:
-            violations.append(TypeViolation(path, f"must be one of {', '.join(enum.values_by_name)}"))
+            findings.refuse(path, f"must be one of {', '.join(enum.values_by_name)}")
             return None
         return known.number
 
     return decode
+
+
+def _not(value: Any) -> str:
+    """Return what was got, without a value: one in the wrong place may be a secret."""
+    return f", not {str(value).lower() if isinstance(value, bool) else _KINDS[type(value)]}"
 
 
 def _message_encoder(descriptor: Descriptor) -> Encode:

@@ -14,7 +14,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from gateway.errors import GatewayError
-from gateway.json_codec import TypeViolation, Violations, items_kept
+from gateway.json_codec import Findings, items_kept
 
 MessageT = TypeVar("MessageT", bound=Message)
 
@@ -48,7 +48,7 @@ class QueryCodec(Generic[MessageT]):
             else:
                 raise TypeError(f"{field.full_name}: has no form in a query")
 
-    def decode(self, query: bytes) -> tuple[MessageT, Violations]:
+    def decode(self, query: bytes) -> tuple[MessageT, Findings]:
         """Make a message of a query string.
 
         Args:
@@ -57,27 +57,31 @@ class QueryCodec(Generic[MessageT]):
                 stored.
 
         Returns:
-            The message, and every parameter of a field that is there twice with different values; it is left out of the
-            message.
+            The message, and what it does not take: parameters of a field that are there twice with different values,
+            which are left out of it, and those that no field is named for.
 
         Raises:
             GatewayError: `ERROR_REASON_BODY_TOO_LARGE`, the query is too long.
         """
         pairs = _read_pairs(query)
         values: dict[str, Any] = {}
-        violations = []
+        findings = Findings()
         for name in sorted(self._fields):
             sent = {value for key, value in pairs if key == name}
             if len(sent) > 1:
-                violations.append(TypeViolation(name, "must be sent once"))
+                findings.refuse(name, "must be sent once")
             elif sent:
                 values[name] = sent.pop()
-        if self._others is not None:
+        others = (pair for pair in pairs if pair[0] not in self._fields)
+        if self._others is None:
+            for name, _ in others:
+                findings.ignore(name)
+        else:
             values[self._others] = [
                 QueryParameter(name=_without_nul(name), value=_without_nul(value))
-                for name, value in islice((pair for pair in pairs if pair[0] not in self._fields), self._kept)
+                for name, value in islice(others, self._kept)
             ]
-        return self._message_class(**values), violations
+        return self._message_class(**values), findings
 
 
 def _read_pairs(query: bytes) -> list[tuple[str, str]]:

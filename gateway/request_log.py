@@ -61,7 +61,9 @@ class RequestLog:
 
 def _no_such_route(error: HTTPException) -> GatewayError:
     if allowed := (error.headers or {}).get("Allow"):
-        return GatewayError(ErrorReason.ERROR_REASON_METHOD_NOT_ALLOWED, headers=((b"allow", allowed.encode()),))
+        reason = ErrorReason.ERROR_REASON_METHOD_NOT_ALLOWED
+        message = f"This path does not take this method; it takes {allowed}."
+        return GatewayError(reason, message, headers=((b"allow", allowed.encode()),))
     return GatewayError(ErrorReason.ERROR_REASON_PATH_NOT_FOUND)
 
 

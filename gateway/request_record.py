@@ -20,6 +20,8 @@ class RequestRecord:
     invoice_id: str | None = None
     endpoint_id: str | None = None
     provider: str | None = None
+    ignored_members: list[str] | None = None
+    """JSON paths of members, or names of parameters, that no field is named for."""
 
     def known(self) -> dict[str, Any]:
         """Return what is known."""

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
+from connectingparty.sale.v1.error_reason_pb2 import ErrorReason
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc.error_details_pb2 import BadRequest
@@ -12,10 +13,11 @@ from starlette.types import Receive, Scope, Send
 from gateway.errors import GatewayError, from_rpc_error
 from gateway.http_messages import CLIENT_CERTIFICATE_NAMES, header_values, read_body, require_json, send_json
 from gateway.json_body import parse_object
-from gateway.json_codec import JsonCodec, Violations
+from gateway.json_codec import Findings, JsonCodec, Violations
 from gateway.query import QueryCodec
 from gateway.request_record import RequestRecord
 from gateway.routes import HttpRoute
+from gateway.unknown_members import MemberNames, named
 
 IDEMPOTENCY_KEY = "idempotency-key"
 """The HTTP header, and the metadata, that makes a request safe to send again."""
@@ -33,7 +35,7 @@ _MAX_VIOLATIONS = 32  # metadata has 8 KiB; more than this are items of one list
 _MAX_METADATA_VALUE = 1024  # the service has bounds of its own; this is what it gets to see
 _INVOICE_ID = "invoice_id"
 
-Reader = Callable[[Scope, Receive], Awaitable[tuple[Message, Violations]]]
+Reader = Callable[[Scope, Receive], Awaitable[tuple[Message, Findings]]]
 """Reads what a request says apart from its path."""
 
 
@@ -50,6 +52,8 @@ class Transcoder:
         request_class, response_class = GetMessageClass(route.rpc.input_type), GetMessageClass(route.rpc.output_type)
         self._route = route
         self._read = _body_reader(request_class, route) if route.has_body else _query_reader(request_class)
+        request_descriptor: Any = request_class.DESCRIPTOR  # its stub names two classes that are one
+        self._members = MemberNames(request_descriptor, route.path_fields)
         self._response_codec: JsonCodec[Message] = JsonCodec(response_class)
         self._call: Any = channel.unary_unary(
             f"/{route.rpc.containing_service.full_name}/{route.rpc.name}",
@@ -67,19 +71,23 @@ class Transcoder:
         record: RequestRecord = scope["state"]["record"]
         record.route = self._route.path
         try:
-            request, violations = await self._read_request(scope, receive)
-            response = await self._proceed(request, _metadata(scope, record.request_id, violations), record)
+            request, findings = await self._read_request(scope, receive)
+            if findings.ignored:
+                record.ignored_members = named(findings.ignored)
+            response = await self._proceed(request, _metadata(scope, record.request_id, findings.violations), record)
         except GatewayError as error:
             # Where the path names an invoice, the error does too.
             error.invoice_id = error.invoice_id or scope["path_params"].get(_INVOICE_ID)
+            if record.ignored_members and error.reason == ErrorReason.ERROR_REASON_INVALID_FIELD:
+                error.message += self._members.hint(record.ignored_members)
             raise
         await send_json(scope, send, 200, self._response_codec.encode(response))
 
-    async def _read_request(self, scope: Scope, receive: Receive) -> tuple[Message, Violations]:
-        request, violations = await self._read(scope, receive)
+    async def _read_request(self, scope: Scope, receive: Receive) -> tuple[Message, Findings]:
+        request, findings = await self._read(scope, receive)
         for name, value in scope["path_params"].items():
             setattr(request, name, value)
-        return request, violations
+        return request, findings
 
     async def _proceed(self, request: Message, metadata: Any, record: RequestRecord) -> Message:
         try:
@@ -95,7 +103,7 @@ class Transcoder:
 def _body_reader(request_class: type[Message], route: HttpRoute) -> Reader:
     codec = JsonCodec(request_class, without=route.path_fields)
 
-    async def read(scope: Scope, receive: Receive) -> tuple[Message, Violations]:
+    async def read(scope: Scope, receive: Receive) -> tuple[Message, Findings]:
         require_json(scope)
         return codec.decode(parse_object(await read_body(receive)))
 
@@ -105,7 +113,7 @@ def _body_reader(request_class: type[Message], route: HttpRoute) -> Reader:
 def _query_reader(request_class: type[Message]) -> Reader:
     codec = QueryCodec(request_class)
 
-    async def read(scope: Scope, receive: Receive) -> tuple[Message, Violations]:
+    async def read(scope: Scope, receive: Receive) -> tuple[Message, Findings]:
         return codec.decode(scope["query_string"])
 
     return read

@@ -14,14 +14,10 @@ from google.protobuf.message_factory import GetMessageClass
 
 from service.currencies import CURRENCIES
 from service.errors import FieldViolation
+from service.rpc.bound_words import CURRENCY, out_of_bounds
 
-# The library's words where they fit a phone developer; these where they don't.
-_WORDS = {
-    "required": "is required",
-    "string.not_contains": "must not contain the character NUL",
-}
 _CURRENCY = "transaction.currency"
-_CURRENCY_WORDS = "must be an ISO 4217 alpha code, three upper-case letters such as EUR"
+_CURRENCY_WORDS = f"must be {CURRENCY}"
 
 
 def find_violations(message: Message) -> list[FieldViolation]:
@@ -41,12 +37,12 @@ def find_violations(message: Message) -> list[FieldViolation]:
             del items[most + 1 :]
     violations: dict[str, str] = {}
     for found in protovalidate.collect_violations(message):
-        path, field = _locate(message, found)
+        path, field, is_redacted = _locate(message, found)
         inside: list[tuple[str, str]] = []
         if found.proto.rule_id == "required" and field is not None and field.message_type is not None:
             absent = GetMessageClass(field.message_type)()
             inside = [(f"{path}.{inner.field}", inner.description) for inner in find_violations(absent)]
-        for name, words in inside or [(path, _words(found, field))]:
+        for name, words in inside or [(path, _words(found, field, None if is_redacted else found.field_value))]:
             violations.setdefault(name, words)
     if isinstance(message, InitiateSaleRequest):
         _check_currency(message, violations)
@@ -68,29 +64,29 @@ def _paths_of_lists(descriptor: Descriptor, above: str = "") -> Iterator[tuple[s
             yield from _paths_of_lists(field.message_type, f"{above}{field.name}.")
 
 
-def _locate(message: Message, violation: protovalidate.Violation) -> tuple[str, FieldDescriptor | None]:
-    """Return the JSON path of the field that a violation is about, and the field."""
-    path, field = "", None
+def _locate(message: Message, violation: protovalidate.Violation) -> tuple[str, FieldDescriptor | None, bool]:
+    """Return the JSON path of the field that a violation is about, the field, and whether it may not be told."""
+    path, field, is_redacted = "", None, False
     descriptor: Any = message.DESCRIPTOR  # its stub names two classes that are one
     for element in violation.proto.field.elements if violation.proto.field else ():
         field = descriptor.fields_by_name[element.field_name]
+        is_redacted |= field.GetOptions().debug_redact
         path += f".{field.json_name}"
         if element.subscript is not None and element.subscript.field == "index":
             path += f"[{element.subscript.value}]"
         descriptor = field.message_type
-    return path[1:], field
+    return path[1:], field, is_redacted
 
 
-def _words(violation: protovalidate.Violation, field: FieldDescriptor | None) -> str:
-    if field is not None and field.enum_type is not None:
-        allowed = getattr(field.GetOptions().Extensions[validate_pb2.field].enum, "in")
-        names = [value.name for value in field.enum_type.values if not allowed or value.number in allowed]
-        return f"must be one of {', '.join(names)}"
-    return _WORDS.get(violation.proto.rule_id, violation.proto.message)
+def _words(violation: protovalidate.Violation, field: FieldDescriptor | None, value: Any) -> str:
+    if field is None:
+        return violation.proto.message
+    return out_of_bounds(field, violation.proto.rule_id, violation.proto.message, value)
 
 
 def _check_currency(request: InitiateSaleRequest, violations: dict[str, str]) -> None:
     # ISO 4217 changes more often than the proto, so membership is no rule there.
     currency = request.transaction.currency
     if currency and currency not in CURRENCIES:
-        violations[_CURRENCY] = _CURRENCY_WORDS
+        meant = currency.strip().upper()
+        violations[_CURRENCY] = _CURRENCY_WORDS + (f": send {meant}" if meant in CURRENCIES else "")

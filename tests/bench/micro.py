@@ -102,8 +102,8 @@ def _writing(name: str, message_class: type[Message], document: dict[str, Any]) 
 
 
 def _message(message_class: type[Message], document: dict[str, Any]) -> Message:
-    message, violations = JsonCodec(message_class).decode(document)
-    assert not violations
+    message, findings = JsonCodec(message_class).decode(document)
+    assert not findings.violations
     return message
 
 

@@ -266,3 +266,47 @@ def test_a_request_id_is_taken_and_returned(deployment: Deployment) -> None:
 
 def test_answers_are_not_to_be_cached(deployment: Deployment) -> None:
     assert deployment.http.client.get("/auth/request-access-token").headers["Cache-Control"] == "no-store"
+
+
+def test_who_misspelt_a_member_reads_what_was_ignored_beside_what_is_missing(deployment: Deployment) -> None:
+    document = with_member(initiate_document(new_token()), "consumer.device", {"serialnumber": "R58M123ABC"})
+
+    answer = deployment.http.initiate(document)
+
+    assert (answer.code, answer.message) == (
+        1001,
+        "consumer.device.serialNumber is required: a string of 1 to 50 characters;"
+        " consumer.device.serialnumber is unknown and was ignored, did you mean consumer.device.serialNumber?",
+    )
+
+
+def test_what_was_ignored_of_a_good_request_is_in_the_log_by_name(deployment: Deployment) -> None:
+    document = initiate_document(deployment.http.request_access_token())
+    document["transaction"] |= {"fromBin": 444455, "4444555566661111": 1}
+
+    assert deployment.http.initiate(document).code == 0
+    events = [event for program in deployment.programs for event in program.events()]
+    assert ["transaction.fromBin", "transaction.?"] in [event.get("ignored_members") for event in events]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("consumer.device.serialNumber", 4711, "must be a string, not a number"),
+        (
+            "transaction.amountCentis",
+            10.42,
+            "must be an integer between -9223372036854775808 and 9223372036854775807, not a number with decimals",
+        ),
+        ("transaction", [], "must be an object, not a list"),
+        ("consumer.ipAddresses", [None], "must be a string, not null"),
+        ("location.lat", True, "must be a number, not true"),
+    ],
+)
+def test_a_member_of_a_wrong_type_is_told_with_what_was_got(
+    deployment: Deployment, path: str, value: object, words: str
+) -> None:
+    answer = deployment.http.initiate(with_member(initiate_document(new_token()), path, value))
+
+    assert answer.code == 1001
+    assert words in answer.message

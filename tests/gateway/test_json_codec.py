@@ -11,7 +11,7 @@ from google.protobuf import json_format
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.json_codec import JsonCodec
+from gateway.json_codec import Findings, JsonCodec
 
 REQUEST = JsonCodec(InitiateSaleRequest)
 RESPONSE = JsonCodec(CheckSaleResponse)
@@ -34,13 +34,13 @@ def initiate_requests(draw: st.DrawFn) -> InitiateSaleRequest:
 
 @given(initiate_requests())
 def test_a_message_is_read_back_from_its_json(message: InitiateSaleRequest) -> None:
-    assert REQUEST.decode(json.loads(REQUEST.encode(message))) == (message, [])
+    assert REQUEST.decode(json.loads(REQUEST.encode(message))) == (message, Findings())
 
 
 @given(initiate_requests())
 def test_protobufs_own_json_is_read_alike(message: InitiateSaleRequest) -> None:
     # It writes 64-bit integers as strings; both forms are taken.
-    assert REQUEST.decode(json.loads(json_format.MessageToJson(message))) == (message, [])
+    assert REQUEST.decode(json.loads(json_format.MessageToJson(message))) == (message, Findings())
 
 
 def test_integers_are_numbers_and_what_is_absent_is_left_out() -> None:
@@ -57,26 +57,39 @@ def test_integers_are_numbers_and_what_is_absent_is_left_out() -> None:
 
 
 def test_zero_is_present_and_null_is_absent() -> None:
-    message, violations = REQUEST.decode({"location": {"lat": 0, "lng": None}, "session": None})
+    message, findings = REQUEST.decode({"location": {"lat": 0, "lng": None}, "session": None})
 
     assert message.location.HasField("lat")
     assert not message.location.HasField("lng")
     assert not message.HasField("session")
-    assert violations == []
+    assert findings == Findings()
 
 
 def test_unknown_members_and_other_spellings_are_ignored() -> None:
     document = {"consumer": {"device": {"serial_number": "x", "SerialNumber": 1}, "more": []}, "": {}}
 
-    assert REQUEST.decode(document)[1] == []
-    assert not REQUEST.decode(document)[0].consumer.device.serial_number
+    message, findings = REQUEST.decode(document)
+
+    assert message == InitiateSaleRequest(consumer=InitiateSaleRequest.Consumer(device=InitiateSaleRequest.Device()))
+    assert findings.violations == []
+
+
+def test_each_unknown_member_is_found_by_its_path_as_long_as_there_are_few() -> None:
+    document = {"consumer": {"device": {"serial_number": "x"}, "more": None}, "transaction": {"amount": {"a": 1}}}
+
+    assert REQUEST.decode(document)[1].ignored == [
+        "consumer.device.serial_number",
+        "consumer.more",
+        "transaction.amount",
+    ]
+    assert len(REQUEST.decode({f"m{index}": 1 for index in range(1000)})[1].ignored) == 8
 
 
 @pytest.mark.parametrize("value", [2**63 - 1, -(2**63), "9223372036854775807", "0", "-1"])
 def test_an_integer_is_a_number_or_its_decimal_digits(value: object) -> None:
-    message, violations = REQUEST.decode({"transaction": {"amountCentis": value}})
+    message, findings = REQUEST.decode({"transaction": {"amountCentis": value}})
 
-    assert violations == []
+    assert findings == Findings()
     assert message.transaction.amount_centis == int(str(value))
 
 
@@ -84,9 +97,9 @@ def test_an_integer_is_a_number_or_its_decimal_digits(value: object) -> None:
     "value", [2**63, -(2**63) - 1, 1.0, 1e300, True, "1.0", "1e2", "+1", "01", " 1", "", "x", "१", "9" * 50, [], {}]
 )
 def test_what_is_no_64_bit_integer_is_named(value: object) -> None:
-    message, violations = REQUEST.decode({"transaction": {"amountCentis": value}})
+    message, findings = REQUEST.decode({"transaction": {"amountCentis": value}})
 
-    assert [violation.path for violation in violations] == ["transaction.amountCentis"]
+    assert [violation.path for violation in findings.violations] == ["transaction.amountCentis"]
     assert message.transaction.amount_centis == 0
 
 
@@ -102,9 +115,11 @@ def test_what_is_no_64_bit_integer_is_named(value: object) -> None:
     ],
 )
 def test_every_member_of_a_wrong_type_is_named(document: dict[str, Any], paths: list[str]) -> None:
-    _, violations = REQUEST.decode(document)
+    _, findings = REQUEST.decode(document)
 
-    assert [violation.path.removeprefix("consumer.device.").rpartition(".")[2] for violation in violations] == paths
+    assert [
+        violation.path.removeprefix("consumer.device.").rpartition(".")[2] for violation in findings.violations
+    ] == paths
 
 
 def test_an_item_that_cannot_be_read_keeps_its_place() -> None:
@@ -124,26 +139,26 @@ def test_times_and_enums_are_written_as_protobuf_writes_them() -> None:
     written = json.loads(JsonCodec(Sale).encode(sale))
 
     assert (written["state"], written["initiateTime"]) == ("SALE_STATE_CHECKED", "2026-11-21T12:00:00.123456Z")
-    assert JsonCodec(Sale).decode(written) == (sale, [])
+    assert JsonCodec(Sale).decode(written) == (sale, Findings())
 
 
 @pytest.mark.parametrize("value", ["yesterday", 0, {}, "2026-13-01T00:00:00Z"])
 def test_what_is_no_time_is_named(value: object) -> None:
-    _, violations = JsonCodec(Sale).decode({"initiateTime": value})
+    _, findings = JsonCodec(Sale).decode({"initiateTime": value})
 
-    assert [violation.path for violation in violations] == ["initiateTime"]
+    assert [violation.path for violation in findings.violations] == ["initiateTime"]
 
 
 @pytest.mark.parametrize("value", ["CHECKED", "", 2])
 def test_what_is_no_value_of_an_enum_is_named(value: object) -> None:
-    _, violations = JsonCodec(Sale).decode({"state": value})
+    _, findings = JsonCodec(Sale).decode({"state": value})
 
-    assert [violation.path for violation in violations] == ["state"]
+    assert [violation.path for violation in findings.violations] == ["state"]
 
 
 @pytest.mark.parametrize("item", [1, "x"])
 def test_of_a_list_that_is_too_long_no_more_is_read_than_shows_that(item: object) -> None:
-    message, violations = REQUEST.decode({"consumer": {"ipAddresses": [item] * 30_000}})
+    message, findings = REQUEST.decode({"consumer": {"ipAddresses": [item] * 30_000}})
 
     assert len(message.consumer.ip_addresses) == 65
-    assert len(violations) == (65 if item == 1 else 0)
+    assert len(findings.violations) == (65 if item == 1 else 0)

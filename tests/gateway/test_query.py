@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError
+from gateway.json_codec import Findings
 from gateway.query import MAX_BYTES, QueryCodec
 
 CODEC = QueryCodec(ReceiveCallbackRequest)
@@ -25,9 +26,9 @@ def test_every_parameter_arrives_as_it_was_sent(named: dict[str, str], more: lis
     more = [(name, value) for name, value in more if name not in NAMES]
     query = urlencode([*named.items(), *more], errors="surrogatepass").encode()
 
-    message, violations = CODEC.decode(query)
+    message, findings = CODEC.decode(query)
 
-    assert violations == []
+    assert findings == Findings()
     assert {name: getattr(message, name) for name in NAMES} == dict.fromkeys(NAMES, "") | named
     assert others(message) == [(name.replace("\0", "\\x00"), value.replace("\0", "\\x00")) for name, value in more]
 
@@ -52,15 +53,15 @@ def test_every_parameter_arrives_as_it_was_sent(named: dict[str, str], more: lis
     ],
 )
 def test_odd_queries_keep_what_they_say(query: bytes, expected: list[tuple[str, str]]) -> None:
-    message, violations = CODEC.decode(query)
+    message, findings = CODEC.decode(query)
 
-    assert (others(message), violations) == (expected, [])
+    assert (others(message), findings) == (expected, Findings())
 
 
 def test_a_field_is_there_once_or_says_the_same() -> None:
-    message, violations = CODEC.decode(b"status=a&status=b&orderid=1&orderid=1")
+    message, findings = CODEC.decode(b"status=a&status=b&orderid=1&orderid=1")
 
-    assert [violation.path for violation in violations] == ["status"]
+    assert [violation.path for violation in findings.violations] == ["status"]
     assert (message.status, message.orderid) == ("", "1")
 
 
@@ -80,9 +81,9 @@ def test_a_query_has_its_limit() -> None:
 
 
 def test_without_a_field_for_them_other_parameters_are_ignored() -> None:
-    message, violations = QueryCodec(GetSaleRequest).decode(b"invoice_id=7&more=1")
+    message, findings = QueryCodec(GetSaleRequest).decode(b"invoice_id=7&more=1")
 
-    assert (message, violations) == (GetSaleRequest(invoice_id="7"), [])
+    assert (message, findings) == (GetSaleRequest(invoice_id="7"), Findings(ignored=["more"]))
     with pytest.raises(TypeError, match="state"):
         QueryCodec(ListSalesRequest)
     assert QueryCodec(QueryParameter).decode(b"name=x")[0].name == "x"

@@ -17,7 +17,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from gateway.errors import GatewayError
 from gateway.json_body import parse_object
-from gateway.json_codec import JsonCodec
+from gateway.json_codec import Findings, JsonCodec
 from gateway.query import MAX_BYTES, QueryCodec
 from service.rpc.bounds import find_violations
 from tests.proof.contract import MALFORMED, code_of
@@ -55,13 +55,13 @@ def read_json(data: bytes) -> None:
     except GatewayError as error:
         _require(error, MALFORMED)
         return
-    message, violations = codec.decode(document)
+    message, findings = codec.decode(document)
     assert type(message).FromString(message.SerializeToString()) == message
-    for path, words in violations:
+    for path, words in findings.violations:
         assert path.isascii()
         assert words.isascii()
-    if not violations and not find_violations(message):
-        assert codec.decode(parse_object(codec.encode(message))) == (message, [])
+    if not findings.violations and not find_violations(message):
+        assert codec.decode(parse_object(codec.encode(message))) == (message, Findings())
 
 
 def read_query(data: bytes) -> None:
@@ -72,7 +72,7 @@ def read_query(data: bytes) -> None:
             is written of it.
     """
     try:
-        message, violations = _QUERY.decode(data)
+        message, findings = _QUERY.decode(data)
     except GatewayError as error:
         _require(error, ErrorReason.ERROR_REASON_BODY_TOO_LARGE if len(data) > MAX_BYTES else None)
         return
@@ -81,8 +81,8 @@ def read_query(data: bytes) -> None:
     assert "\0" not in "".join(name + value for name, value in pairs)
     pairs += [(field.name, value) for field, value in message.ListFields() if not field.is_repeated]
     written = urlencode(pairs).encode()
-    if not violations and len(written) <= MAX_BYTES:
-        assert _QUERY.decode(written) == (message, [])
+    if not findings.violations and len(written) <= MAX_BYTES:
+        assert _QUERY.decode(written) == (message, Findings())
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.json_body import parse_object
-from gateway.json_codec import JsonCodec
+from gateway.json_codec import Findings, JsonCodec
 from gateway.query import MAX_BYTES, QueryCodec
 from service.rpc.bounds import find_violations
 from tests.proof.messages import RPCS, broken_messages, messages
@@ -42,9 +42,9 @@ def test_a_message_is_read_back_from_the_wire_and_from_json(descriptor: Descript
         assert message_class.FromString(message.SerializeToString()) == message
         if codec is not None:
             written = codec.encode(message)
-            assert codec.decode(parse_object(written)) == (message, [])
+            assert codec.decode(parse_object(written)) == (message, Findings())
             assert json_format.Parse(written, message_class()) == message
-            assert codec.decode(json.loads(json_format.MessageToJson(message))) == (message, [])
+            assert codec.decode(json.loads(json_format.MessageToJson(message))) == (message, Findings())
 
     check(messages(descriptor), count, round_trip)
 
@@ -86,6 +86,6 @@ def test_a_callback_is_read_back_from_a_query(count: int) -> None:
             message.parameters.add(name=name, value=value)
         query = urlencode([*fields, *others]).encode()
         if len(query) <= MAX_BYTES:
-            assert codec.decode(query) == (message, [])
+            assert codec.decode(query) == (message, Findings())
 
     check(messages(ReceiveCallbackRequest.DESCRIPTOR), count, round_trip)

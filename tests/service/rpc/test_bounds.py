@@ -20,10 +20,11 @@ from service.errors import FieldViolation
 from service.rpc.bounds import find_violations
 from tests.merchant import initiate_document, new_token, with_member
 
-REQUIRED = "is required"
+SERIAL_NUMBER = "is required: a string of 1 to 50 characters"
+ACCESS_TOKEN = "is required: a string of 32 to 128 characters"
 NUL = "must not contain the character NUL"
 CURRENCY = "must be an ISO 4217 alpha code, three upper-case letters such as EUR"
-IPV4 = "must be a valid IPv4 address"
+IPV4 = "must be IPv4, as in 203.0.113.7"
 CALLBACK = {"status": "approved", "orderid": "1", "client_orderid": "2", "control": "3"}
 
 
@@ -49,7 +50,9 @@ def test_a_message_within_its_bounds_has_no_violation() -> None:
 
 
 def test_a_nested_field_is_named_by_its_json_path() -> None:
-    assert find_violations(initiate(consumer__device__serialNumber="")) == [("consumer.device.serialNumber", REQUIRED)]
+    assert find_violations(initiate(consumer__device__serialNumber="")) == [
+        ("consumer.device.serialNumber", SERIAL_NUMBER)
+    ]
 
 
 def test_each_faulty_item_of_a_repeated_field_is_named_by_its_index() -> None:
@@ -64,7 +67,7 @@ def test_a_field_of_a_repeated_message_has_the_index_in_the_middle_of_its_path()
     assert find_violations(request) == [
         ("parameters[1].name", NUL),
         ("parameters[1].value", NUL),
-        ("parameters[2].value", "must be at most 32768 characters"),
+        ("parameters[2].value", "must have at most 32768 characters, not 32769"),
     ]
 
 
@@ -77,9 +80,9 @@ def test_a_field_with_a_json_name_of_its_own_is_named_by_that() -> None:
 
 
 def test_a_missing_whole_object_names_the_required_fields_in_it() -> None:
-    assert find_violations(initiate(session=...)) == [("session.accessToken", REQUIRED)]
-    assert find_violations(initiate(consumer=...)) == [("consumer.device.serialNumber", REQUIRED)]
-    assert find_violations(initiate(consumer__device=...)) == [("consumer.device.serialNumber", REQUIRED)]
+    assert find_violations(initiate(session=...)) == [("session.accessToken", ACCESS_TOKEN)]
+    assert find_violations(initiate(consumer=...)) == [("consumer.device.serialNumber", SERIAL_NUMBER)]
+    assert find_violations(initiate(consumer__device=...)) == [("consumer.device.serialNumber", SERIAL_NUMBER)]
     assert fields(CheckSaleRequest(invoice_id="id")) == [
         "consumer.device.serialNumber",
         "session.accessToken",
@@ -101,7 +104,7 @@ def test_a_missing_object_is_looked_into_however_deep_it_nests() -> None:
 
 def test_a_missing_number_is_told_by_its_bound() -> None:
     assert find_violations(initiate(transaction__amountCentis=...)) == [
-        ("transaction.amountCentis", "must be greater than 0")
+        ("transaction.amountCentis", "must be greater than 0, not 0 or missing")
     ]
 
 
@@ -123,13 +126,46 @@ def test_any_other_consumer_is_taken(consumer_id: str) -> None:
     assert find_violations(IssueAccessTokenRequest(consumer_id=consumer_id)) == []
 
 
-@pytest.mark.parametrize("currency", ["AAA", "DEM", "eur", "EURO", "EU", "EUR\n", "EU\0", "\u0415UR"])
+@pytest.mark.parametrize("currency", ["AAA", "DEM", "EURO", "EU", "EU\0", "\u0415UR"])
 def test_a_word_that_is_no_currency_is_refused_in_our_words(currency: str) -> None:
     assert find_violations(initiate(transaction__currency=currency)) == [("transaction.currency", CURRENCY)]
 
 
+@pytest.mark.parametrize("currency", ["eur", "Eur", " EUR", "EUR\n"])
+def test_who_means_a_currency_is_told_how_to_write_it(currency: str) -> None:
+    assert find_violations(initiate(transaction__currency=currency)) == [
+        ("transaction.currency", f"{CURRENCY}: send EUR")
+    ]
+
+
 def test_a_missing_currency_is_only_missing() -> None:
-    assert find_violations(initiate(transaction__currency="")) == [("transaction.currency", REQUIRED)]
+    words = "is required: an ISO 4217 alpha code, three upper-case letters such as EUR"
+    assert find_violations(initiate(transaction__currency="")) == [("transaction.currency", words)]
+
+
+def test_a_length_that_is_out_of_bounds_is_told_beside_them() -> None:
+    assert find_violations(initiate(session__accessToken="short", consumer__device__imei="1" * 17)) == [
+        ("consumer.device.imei", "must have 14 to 16 characters, not 17"),
+        ("session.accessToken", "must have 32 to 128 characters, not 5"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "words"),
+    [
+        ("transaction__amountCentis", -5, "must be greater than 0, not -5"),
+        ("location__lat", 90.5, "must be greater than or equal to -90 and less than or equal to 90, not 90.5"),
+    ],
+)
+def test_a_number_that_is_out_of_bounds_is_told(member: str, value: float, words: str) -> None:
+    assert find_violations(initiate(**{member: value})) == [(member.replace("__", "."), words)]
+
+
+def test_of_a_card_nothing_is_told() -> None:
+    card = PutCardRequest.Card(number="4" * 20, expiry=PutCardRequest.Expiry(month=13, year=1975))
+    violations = find_violations(PutCardRequest(consumer_id="id", card=card))
+
+    assert not any(value in violation.description for violation in violations for value in ("4444", "not 13", "1975"))
 
 
 def test_a_field_that_breaks_several_rules_is_named_once() -> None:
@@ -159,7 +195,7 @@ def test_an_enum_is_told_by_its_names() -> None:
         FieldViolation(
             "state",
             "must be one of SALE_STATE_APPROVED, SALE_STATE_DECLINED, SALE_STATE_FILTERED, SALE_STATE_FAILED,"
-            " SALE_STATE_REVERSED, SALE_STATE_CHARGED_BACK",
+            " SALE_STATE_REVERSED, SALE_STATE_CHARGED_BACK, not SALE_STATE_EXPIRED",
         )
     ]
 
