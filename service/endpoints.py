@@ -12,6 +12,8 @@ from service.origin import Origin, origin_of_call
 from service.signing import ControlKey
 
 MAX_AMOUNT_CENTIS = 2**63 - 1
+_SEVERAL = "Several endpoints take this transaction.currency; send an access token that is bound to one of them."
+_NO_SUCH_ENDPOINT = "The endpoint that session.accessToken is bound to is not configured now; request a new one."
 
 
 class CentisRange(NamedTuple):
@@ -102,7 +104,10 @@ class Endpoint:
             SaleError: `ERROR_REASON_AMOUNT_OUT_OF_LIMITS`.
         """
         if not self.min_centis <= amount_centis <= self.max_centis:
-            raise SaleError(ErrorReason.ERROR_REASON_AMOUNT_OUT_OF_LIMITS)
+            raise SaleError(
+                ErrorReason.ERROR_REASON_AMOUNT_OUT_OF_LIMITS,
+                f"transaction.amountCentis must be from {self.min_centis} to {self.max_centis}, not {amount_centis}.",
+            )
 
     def require_payment_gateway(self) -> None:
         """Refuse the call that runs if its payment gateway has not sent it.
@@ -173,13 +178,20 @@ class Endpoints:
         Raises:
             SaleError: `ERROR_REASON_CURRENCY_NOT_ACCEPTED`.
         """
-        if endpoint_id is None:
-            endpoint = self._by_currency.get(currency)
-        else:
-            endpoint = self._by_id.get(endpoint_id)
+        endpoint = self._by_currency.get(currency) if endpoint_id is None else self._by_id.get(endpoint_id)
         if endpoint is None or currency not in endpoint.currencies:
-            raise SaleError(ErrorReason.ERROR_REASON_CURRENCY_NOT_ACCEPTED)
+            raise SaleError(ErrorReason.ERROR_REASON_CURRENCY_NOT_ACCEPTED, self._why_not(currency, endpoint_id))
         return endpoint
+
+    def _why_not(self, currency: str, endpoint_id: str | None) -> str:
+        accepted: Iterable[str] = self._by_currency
+        if endpoint_id is not None:
+            if (bound := self._by_id.get(endpoint_id)) is None:
+                return _NO_SUCH_ENDPOINT
+            accepted = bound.currencies
+        elif currency in self._by_currency:
+            return _SEVERAL
+        return f"No endpoint takes this transaction.currency; it must be one of {', '.join(sorted(accepted))}."
 
 
 def _preferred(currency: str, endpoints: Iterable[Endpoint]) -> Endpoint | None:

@@ -20,6 +20,7 @@ from connectingparty.sale.v1.card_service_pb2 import (
 from connectingparty.sale.v1.sale_service_pb2 import GetSaleRequest
 from google.protobuf.duration_pb2 import Duration
 
+from gateway.errors import KINDS
 from tests.conftest import Deployment
 from tests.merchant import (
     PROVIDERS,
@@ -126,7 +127,7 @@ def test_nobody_pays_with_a_card_that_is_not_theirs_and_nothing_tells_why(
     ]
 
     assert {answer.code for answer in refusals} == {1106}
-    assert {answer.message for answer in refusals} == {"This consumer has no such clientCardId."}
+    assert {answer.message for answer in refusals} == {KINDS[1106].message}
     assert anna.check(transport, anna.client_card_id).code == 0
 
 

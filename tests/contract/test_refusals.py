@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.errors import KINDS
 from tests.conftest import Deployment
 from tests.contract.test_sale import opened
 from tests.merchant import MAX_CENTIS, SESSION_TOKEN, check_document, initiate_document, new_token, with_member
@@ -105,13 +106,19 @@ def test_an_unknown_access_token_is_refused(transport: Transport) -> None:
 
 
 def test_a_currency_that_no_endpoint_takes_is_filtered(transport: Transport) -> None:
-    assert transport.initiate(initiate_document(transport.request_access_token(), "CHF")).code == 2002
+    answer = transport.initiate(initiate_document(transport.request_access_token(), "CHF"))
+
+    assert answer.code == 2002
+    assert answer.message.startswith("No endpoint takes this transaction.currency; it must be one of ")
 
 
 def test_an_amount_outside_the_endpoints_limits_is_filtered(transport: Transport) -> None:
     document = initiate_document(transport.request_access_token(), amount_centis=MAX_CENTIS + 1)
 
-    assert transport.initiate(document).code == 2001
+    answer = transport.initiate(document)
+
+    assert answer.code == 2001
+    assert answer.message == f"transaction.amountCentis must be from 1 to {MAX_CENTIS}, not {MAX_CENTIS + 1}."
 
 
 def test_an_unknown_invoice_is_not_found(transport: Transport) -> None:
@@ -132,7 +139,7 @@ def test_whatever_does_not_match_gives_the_same_refusal(transport: Transport, pa
     answer = transport.check(session["invoiceId"], forged)
 
     assert answer.code == 1102
-    assert answer.message == "The request does not match the session that was opened for this invoice."
+    assert answer.message == KINDS[1102].message  # whichever differs
     assert transport.check(session["invoiceId"], document).code == 0
 
 

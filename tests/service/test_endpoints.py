@@ -25,14 +25,23 @@ def test_a_bound_token_decides_then_the_only_taker_then_the_default() -> None:
     assert endpoints.choose("EUR", None).id == "22"
 
 
-@pytest.mark.parametrize(("currency", "bound"), [("CHF", None), ("EUR", None), ("USD", "22"), ("USD", "99")])
-def test_without_an_endpoint_for_the_currency_a_sale_is_filtered(currency: str, bound: str | None) -> None:
+@pytest.mark.parametrize(
+    ("currency", "bound", "words"),
+    [
+        ("CHF", None, "No endpoint takes this transaction.currency; it must be one of EUR, USD."),
+        ("EUR", None, "Several endpoints take this transaction.currency; "),
+        ("USD", "22", "No endpoint takes this transaction.currency; it must be one of EUR."),
+        ("USD", "99", "The endpoint that session.accessToken is bound to is not configured now; "),
+    ],
+)
+def test_without_an_endpoint_for_the_currency_a_sale_is_filtered(currency: str, bound: str | None, words: str) -> None:
     endpoints = Endpoints([endpoint("11", "EUR", "USD"), endpoint("22", "EUR")])
 
     with pytest.raises(SaleError) as refusal:
         endpoints.choose(currency, bound)
 
     assert refusal.value.reason == ErrorReason.ERROR_REASON_CURRENCY_NOT_ACCEPTED
+    assert str(refusal.value).startswith(words)
 
 
 @pytest.mark.parametrize("ids", [("11", "11"), ("11", "511"), ("4511", "11")])
