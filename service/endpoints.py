@@ -150,6 +150,10 @@ class Endpoints:
         self._by_id = {endpoint.id: endpoint for endpoint in endpoints}
         self._by_currency = by_currency
 
+    def list(self) -> Sequence[Endpoint]:
+        """Return all endpoints, by their ids."""
+        return [self._by_id[id] for id in sorted(self._by_id)]
+
     def find(self, endpoint_id: str) -> Endpoint | None:
         """Return the endpoint with this id, if there is one."""
         return self._by_id.get(endpoint_id)

@@ -8,6 +8,7 @@ from datetime import datetime
 from service.errors import ErrorReason, FieldViolation, SaleError, StoreUnavailable
 from service.identifiers import microseconds
 from service.pages import next_token, page_of
+from service.sale_timeline import TimelineEntry, timeline_of
 from service.store import PositionUnknown, Sale, SaleChange, SaleFilter, StatusReport, Store
 
 _BATCH = 100
@@ -39,6 +40,15 @@ class SaleReader:
         if found is None:
             raise SaleError(ErrorReason.ERROR_REASON_INVOICE_NOT_FOUND)
         return found
+
+    async def timeline(self, invoice_id: str) -> tuple[Sale, Sequence[TimelineEntry]]:
+        """Return a sale, and what has happened to it in the order of time.
+
+        Raises:
+            SaleError: `ERROR_REASON_INVOICE_NOT_FOUND`.
+        """
+        sale, reports = await self.get(invoice_id)
+        return sale, timeline_of(sale, reports, ())
 
     async def list(
         self, filter: SaleFilter, page_token: str | None = None, page_size: int = 0

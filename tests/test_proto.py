@@ -11,6 +11,7 @@ from connectingparty.sale.v1 import (
     access_token_service_pb2,
     blocklist_service_pb2,
     card_service_pb2,
+    endpoint_service_pb2,
     sale_service_pb2,
 )
 from connectingparty.sale.v1.access_pb2 import access
@@ -25,7 +26,7 @@ from google.rpc.code_pb2 import Code
 
 from tests.proof.requests import every_rpc
 
-SERVICES = (sale_service_pb2, access_token_service_pb2, card_service_pb2, blocklist_service_pb2)
+SERVICES = (sale_service_pb2, access_token_service_pb2, card_service_pb2, blocklist_service_pb2, endpoint_service_pb2)
 ERRORS = """
 1000 INVALID_REQUEST    400 INVALID_ARGUMENT
 1001 INVALID_REQUEST    400 INVALID_ARGUMENT

@@ -69,6 +69,7 @@ class ServiceServer:
             self._domain.access_tokens,
             self._domain.cards,
             self._domain.blocklist,
+            self._domain.endpoints,
             self._domain.store,
             self._identify,
             domain.audit_log.note_refusal,

@@ -6,10 +6,12 @@ from typing import Any
 from connectingparty.sale.v1.blocklist_service_pb2 import Block, BlockKind
 from connectingparty.sale.v1.card_service_pb2 import Card
 from connectingparty.sale.v1.sale_pb2 import Location, QueryParameter, Sale, StatusReport
+from connectingparty.sale.v1.sale_service_pb2 import SaleEvent
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from service.errors import FieldViolation, SaleError
+from service.errors import ErrorReason, FieldViolation, SaleError, kind_of
+from service.sale_timeline import TimelineEntry
 from service.store import records
 
 CONTROL = "control"
@@ -94,6 +96,24 @@ def status_report_message(report: records.StatusReport) -> StatusReport:
         parameters=[QueryParameter(name=name, value=value) for name, value in report.parameters if name != CONTROL],
         receive_time=timestamp(report.receive_time),
     )
+
+
+def sale_event_message(entry: TimelineEntry) -> SaleEvent:
+    """Return something that happened to a sale."""
+    message = SaleEvent(
+        event_time=timestamp(entry.time),
+        rpc=entry.rpc,
+        states=entry.states,
+        status_report=None if entry.report is None else status_report_message(entry.report),
+    )
+    if (request := entry.request) is not None:
+        message.caller, message.request_id = request.caller, request.request_id
+        message.address = request.address or ""
+        message.duration.FromMicroseconds(request.duration)
+        if request.error_reason:
+            message.error_reason = ErrorReason.ValueType(request.error_reason)
+            message.error_message = request.error_message or kind_of(message.error_reason).message
+    return message
 
 
 def card_message(card: records.StoredCard) -> Card:

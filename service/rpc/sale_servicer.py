@@ -15,6 +15,8 @@ from connectingparty.sale.v1.sale_service_pb2 import (
     GetClientIdsResponse,
     GetSaleRequest,
     GetSaleResponse,
+    GetSaleTimelineRequest,
+    GetSaleTimelineResponse,
     InitiateSaleRequest,
     InitiateSaleResponse,
     ListSalesRequest,
@@ -40,7 +42,7 @@ from service.idempotency import HEADER, parse_key
 from service.pages import cursor_of, position_of
 from service.random_sums import RandomSums
 from service.rpc.interceptors import metadata_values
-from service.rpc.messages import moment, optional, sale_message, status_report_message
+from service.rpc.messages import moment, optional, sale_event_message, sale_message, status_report_message
 from service.sale_reader import SaleReader
 from service.sales import CheckSale, InitiateSale, Sales
 from service.status_reports import Callback, StatusReports
@@ -185,6 +187,11 @@ class SaleServicer(SaleServiceServicer):
         return GetSaleResponse(
             sale=sale_message(sale), status_reports=[status_report_message(report) for report in reports]
         )
+
+    async def GetSaleTimeline(self, request: GetSaleTimelineRequest, context: Context) -> GetSaleTimelineResponse:
+        """See the proto."""
+        sale, entries = await self._domain.reader.timeline(request.invoice_id)
+        return GetSaleTimelineResponse(sale=sale_message(sale), events=[sale_event_message(entry) for entry in entries])
 
     async def ListSales(self, request: ListSalesRequest, context: Context) -> ListSalesResponse:
         """See the proto."""

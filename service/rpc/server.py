@@ -11,12 +11,14 @@ from connectingparty.sale.v1 import (
     access_token_service_pb2,
     blocklist_service_pb2,
     card_service_pb2,
+    endpoint_service_pb2,
     sale_service_pb2,
 )
 from connectingparty.sale.v1.access_pb2 import Role
 from connectingparty.sale.v1.access_token_service_pb2_grpc import add_AccessTokenServiceServicer_to_server
 from connectingparty.sale.v1.blocklist_service_pb2_grpc import add_BlocklistServiceServicer_to_server
 from connectingparty.sale.v1.card_service_pb2_grpc import add_CardServiceServicer_to_server
+from connectingparty.sale.v1.endpoint_service_pb2_grpc import add_EndpointServiceServicer_to_server
 from connectingparty.sale.v1.sale_service_pb2_grpc import add_SaleServiceServicer_to_server
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
@@ -24,12 +26,14 @@ from service.access_tokens import AccessTokens
 from service.blocklist import Blocklist
 from service.callers import Caller
 from service.cards import Cards
+from service.endpoints import Endpoints
 from service.guesses import Guesses, Slowness
 from service.rpc.access_token_servicer import AccessTokenServicer
 from service.rpc.admission import Admission, Load, Reception, on_demand
 from service.rpc.authorization import Authorization, Identify, peer_in_process
 from service.rpc.blocklist_servicer import BlocklistServicer
 from service.rpc.card_servicer import CardServicer
+from service.rpc.endpoint_servicer import EndpointServicer
 from service.rpc.health import StoreHealth
 from service.rpc.in_process import InProcessServer
 from service.rpc.interceptors import Bounds, Errors, InterceptedServer, Interceptor, NoteRefusal, RequestLog
@@ -43,7 +47,13 @@ _GATEWAY_IN_PROCESS = Caller("gateway in process", frozenset({Role.ROLE_GATEWAY}
 
 _SERVICES = tuple(
     service.full_name
-    for file in (sale_service_pb2, access_token_service_pb2, card_service_pb2, blocklist_service_pb2)
+    for file in (
+        sale_service_pb2,
+        access_token_service_pb2,
+        card_service_pb2,
+        blocklist_service_pb2,
+        endpoint_service_pb2,
+    )
     for service in file.DESCRIPTOR.services_by_name.values()
 )
 
@@ -56,6 +66,7 @@ class SaleServer:
         access_tokens: the domain of access tokens.
         cards: the domain of cards.
         blocklist: the domain of what is blocked.
+        endpoints: where sales go.
         store: their store, whose health is the server's.
         identify: tells who calls over the network.
         note_refusal: called with every refusal, for the audit log.
@@ -73,6 +84,7 @@ class SaleServer:
         access_tokens: AccessTokens,
         cards: Cards,
         blocklist: Blocklist,
+        endpoints: Endpoints,
         store: Store,
         identify: Identify,
         note_refusal: NoteRefusal,
@@ -116,6 +128,7 @@ class SaleServer:
             add_AccessTokenServiceServicer_to_server(AccessTokenServicer(access_tokens), target)
             add_CardServiceServicer_to_server(CardServicer(cards), target)
             add_BlocklistServiceServicer_to_server(BlocklistServicer(blocklist), target)
+            add_EndpointServiceServicer_to_server(EndpointServicer(endpoints), target)
             add_HealthServicer_to_server(self._health.servicer, target)
         self._multiplex = MultiplexServicer(on_streams, identify, note_refusal, slowing, max_running=limits.max_calls)
         add_MultiplexServiceServicer_to_server(self._multiplex, self._server)

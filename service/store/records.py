@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from service.identifiers import from_microseconds
 from service.sale_states import SaleState
+
+EVENTS_A_MICROSECOND = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,40 @@ class StatusReport:
     parameters: tuple[tuple[str, str], ...]
     """Name and value of everything that came with it."""
     receive_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SaleEvent:
+    """A request that named a sale, and how it was answered."""
+
+    invoice_id: str
+    event_id: int
+    """When it was received: microseconds since 1970 times `EVENTS_A_MICROSECOND`, and a number that keeps apart those
+    of the same one."""
+    duration: int
+    """Microseconds until it was answered."""
+    rpc: str
+    """Service and rpc, as in `SaleService.CheckSale`."""
+    caller: str
+    """Name of who has called."""
+    address: str | None
+    """IP address of whoever has sent the request, if it is known."""
+    request_id: str
+    """Its id in the logs."""
+    error_reason: int
+    """As of `service.errors.ErrorReason`; 0 for a success."""
+    error_message: str | None
+    """What was answered, if that is not what is always said for the reason."""
+
+    @property
+    def receive_time(self) -> datetime:
+        """When it was received."""
+        return from_microseconds(self.event_id // EVENTS_A_MICROSECOND)
+
+    @property
+    def answer_time(self) -> datetime:
+        """When it was answered."""
+        return self.receive_time + timedelta(microseconds=self.duration)
 
 
 @dataclass(frozen=True, slots=True)

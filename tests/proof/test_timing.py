@@ -143,6 +143,7 @@ async def served(folder: Path, slowness: Slowness | None) -> AsyncIterator[tuple
         domain.access_tokens,
         domain.cards,
         domain.blocklist,
+        domain.endpoints,
         domain.store,
         domain.callers.identify,
         lambda reason, rpc, **details: None,

@@ -4,8 +4,10 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from connectingparty.sale.v1 import error_reason_pb2 as _error_reason_pb2
 from connectingparty.sale.v1 import sale_pb2 as _sale_pb2
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -1212,6 +1214,126 @@ class GetSaleResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetSaleResponse: _TypeAlias = GetSaleResponse  # noqa: Y015
+
+@_typing.final
+class GetSaleTimelineRequest(_message.Message):
+    """The sale whose life to tell."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVOICE_ID_FIELD_NUMBER: _builtins.int
+    invoice_id: _builtins.str
+    """Id of the sale, 1-128 characters."""
+    def __init__(
+        self,
+        *,
+        invoice_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invoice_id", b"invoice_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSaleTimelineRequest: _TypeAlias = GetSaleTimelineRequest  # noqa: Y015
+
+@_typing.final
+class GetSaleTimelineResponse(_message.Message):
+    """The life of a sale."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SALE_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def sale(self) -> _sale_pb2.Sale:
+        """The sale as it is now."""
+
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___SaleEvent]:
+        """What has happened to it, in the order of time."""
+
+    def __init__(
+        self,
+        *,
+        sale: _sale_pb2.Sale | None = ...,
+        events: _abc.Iterable[Global___SaleEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sale", b"sale"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "sale", b"sale"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSaleTimelineResponse: _TypeAlias = GetSaleTimelineResponse  # noqa: Y015
+
+@_typing.final
+class SaleEvent(_message.Message):
+    """Something that happened to a sale: a request that named it, or a move of its state."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_TIME_FIELD_NUMBER: _builtins.int
+    RPC_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    ERROR_REASON_FIELD_NUMBER: _builtins.int
+    ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    STATUS_REPORT_FIELD_NUMBER: _builtins.int
+    rpc: _builtins.str
+    """Service and rpc that was called, as in `SaleService.CheckSale`; empty where nobody called and the session's time ended."""
+    caller: _builtins.str
+    """Name of the caller: a program of the merchant's. Empty where the request is not known any more."""
+    address: _builtins.str
+    """IP address of whoever sent the request, as far as it is known: the app, the payment gateway or the caller itself."""
+    request_id: _builtins.str
+    """The id under which the request is in the logs."""
+    error_reason: _error_reason_pb2.ErrorReason.ValueType
+    """Why the request was refused; unspecified where it succeeded."""
+    error_message: _builtins.str
+    """What was answered to a request that was refused."""
+    @_builtins.property
+    def event_time(self) -> _timestamp_pb2.Timestamp:
+        """When the request was received, or the state moved."""
+
+    @_builtins.property
+    def duration(self) -> _duration_pb2.Duration:
+        """How long it took to answer."""
+
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[_sale_pb2.SaleState.ValueType]:
+        """The states that the sale moved to by it, in their order. None where it stayed as it was, as by a request that was
+        refused or sent again.
+        """
+
+    @_builtins.property
+    def status_report(self) -> _sale_pb2.StatusReport:
+        """What was reported by it about the result, where nothing like it had been reported before."""
+
+    def __init__(
+        self,
+        *,
+        event_time: _timestamp_pb2.Timestamp | None = ...,
+        rpc: _builtins.str = ...,
+        caller: _builtins.str = ...,
+        address: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        duration: _duration_pb2.Duration | None = ...,
+        error_reason: _error_reason_pb2.ErrorReason.ValueType = ...,
+        error_message: _builtins.str = ...,
+        states: _abc.Iterable[_sale_pb2.SaleState.ValueType] | None = ...,
+        status_report: _sale_pb2.StatusReport | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "event_time", b"event_time", "status_report", b"status_report"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "caller", b"caller", "duration", b"duration", "error_message", b"error_message", "error_reason", b"error_reason", "event_time", b"event_time", "request_id", b"request_id", "rpc", b"rpc", "states", b"states", "status_report", b"status_report"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SaleEvent: _TypeAlias = SaleEvent  # noqa: Y015
 
 @_typing.final
 class ListSalesRequest(_message.Message):

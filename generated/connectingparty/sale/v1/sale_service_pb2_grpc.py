@@ -78,6 +78,11 @@ class SaleServiceStub:
                 request_serializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.GetSaleRequest.SerializeToString,
                 response_deserializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.GetSaleResponse.FromString,
                 _registered_method=True)
+        self.GetSaleTimeline = channel.unary_unary(
+                '/connectingparty.sale.v1.SaleService/GetSaleTimeline',
+                request_serializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.GetSaleTimelineRequest.SerializeToString,
+                response_deserializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.GetSaleTimelineResponse.FromString,
+                _registered_method=True)
         self.ListSales = channel.unary_unary(
                 '/connectingparty.sale.v1.SaleService/ListSales',
                 request_serializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.ListSalesRequest.SerializeToString,
@@ -173,6 +178,18 @@ class SaleServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetSaleTimeline(self, request, context):
+        """Tells what has happened to a sale, in the order of time: which requests named it, from where, what was answered, and
+        how its state moved, by a request or by itself. Requests that only read are left out.
+
+        Moves are as durable as the sale. The requests around them are written a moment later: those of the last tenth of a
+        second before a server is killed can be missing, and what moved by them is told without a caller then. Of one sale
+        the first 100 and the last 100 requests are kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListSales(self, request, context):
         """Lists sales, the latest first. Every filter that is set must hold. A page costs the same however deep it is; where the
         filters leave out very much it can be short, even empty, and only an empty next_page_token is the end (AIP-158).
@@ -237,6 +254,11 @@ def add_SaleServiceServicer_to_server(servicer, server):
                     servicer.GetSale,
                     request_deserializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.GetSaleRequest.FromString,
                     response_serializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.GetSaleResponse.SerializeToString,
+            ),
+            'GetSaleTimeline': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSaleTimeline,
+                    request_deserializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.GetSaleTimelineRequest.FromString,
+                    response_serializer=connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.GetSaleTimelineResponse.SerializeToString,
             ),
             'ListSales': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSales,
@@ -469,6 +491,33 @@ class SaleService:
             '/connectingparty.sale.v1.SaleService/GetSale',
             connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.GetSaleRequest.SerializeToString,
             connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.GetSaleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSaleTimeline(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/connectingparty.sale.v1.SaleService/GetSaleTimeline',
+            connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.GetSaleTimelineRequest.SerializeToString,
+            connectingparty_dot_sale_dot_v1_dot_sale__service__pb2.GetSaleTimelineResponse.FromString,
             options,
             channel_credentials,
             insecure,

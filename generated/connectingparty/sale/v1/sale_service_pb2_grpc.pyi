@@ -80,6 +80,14 @@ class SaleServiceStub:
     """
     GetSale: _grpc.UnaryUnaryMultiCallable[_sale_service_pb2.GetSaleRequest, _sale_service_pb2.GetSaleResponse]
     """Returns one sale with everything that was reported about its result."""
+    GetSaleTimeline: _grpc.UnaryUnaryMultiCallable[_sale_service_pb2.GetSaleTimelineRequest, _sale_service_pb2.GetSaleTimelineResponse]
+    """Tells what has happened to a sale, in the order of time: which requests named it, from where, what was answered, and
+    how its state moved, by a request or by itself. Requests that only read are left out.
+
+    Moves are as durable as the sale. The requests around them are written a moment later: those of the last tenth of a
+    second before a server is killed can be missing, and what moved by them is told without a caller then. Of one sale
+    the first 100 and the last 100 requests are kept.
+    """
     ListSales: _grpc.UnaryUnaryMultiCallable[_sale_service_pb2.ListSalesRequest, _sale_service_pb2.ListSalesResponse]
     """Lists sales, the latest first. Every filter that is set must hold. A page costs the same however deep it is; where the
     filters leave out very much it can be short, even empty, and only an empty next_page_token is the end (AIP-158).
@@ -147,6 +155,14 @@ class SaleServiceAsyncStub(SaleServiceStub):
     """
     GetSale: _aio.UnaryUnaryMultiCallable[_sale_service_pb2.GetSaleRequest, _sale_service_pb2.GetSaleResponse]  # type: ignore[assignment]
     """Returns one sale with everything that was reported about its result."""
+    GetSaleTimeline: _aio.UnaryUnaryMultiCallable[_sale_service_pb2.GetSaleTimelineRequest, _sale_service_pb2.GetSaleTimelineResponse]  # type: ignore[assignment]
+    """Tells what has happened to a sale, in the order of time: which requests named it, from where, what was answered, and
+    how its state moved, by a request or by itself. Requests that only read are left out.
+
+    Moves are as durable as the sale. The requests around them are written a moment later: those of the last tenth of a
+    second before a server is killed can be missing, and what moved by them is told without a caller then. Of one sale
+    the first 100 and the last 100 requests are kept.
+    """
     ListSales: _aio.UnaryUnaryMultiCallable[_sale_service_pb2.ListSalesRequest, _sale_service_pb2.ListSalesResponse]  # type: ignore[assignment]
     """Lists sales, the latest first. Every filter that is set must hold. A page costs the same however deep it is; where the
     filters leave out very much it can be short, even empty, and only an empty next_page_token is the end (AIP-158).
@@ -259,6 +275,20 @@ class SaleServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_sale_service_pb2.GetSaleResponse, _abc.Awaitable[_sale_service_pb2.GetSaleResponse]]:
         """Returns one sale with everything that was reported about its result."""
+
+    @_abc_1.abstractmethod
+    def GetSaleTimeline(
+        self,
+        request: _sale_service_pb2.GetSaleTimelineRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sale_service_pb2.GetSaleTimelineResponse, _abc.Awaitable[_sale_service_pb2.GetSaleTimelineResponse]]:
+        """Tells what has happened to a sale, in the order of time: which requests named it, from where, what was answered, and
+        how its state moved, by a request or by itself. Requests that only read are left out.
+
+        Moves are as durable as the sale. The requests around them are written a moment later: those of the last tenth of a
+        second before a server is killed can be missing, and what moved by them is told without a caller then. Of one sale
+        the first 100 and the last 100 requests are kept.
+        """
 
     @_abc_1.abstractmethod
     def ListSales(
