@@ -48,7 +48,7 @@ class SaleReader:
             SaleError: `ERROR_REASON_INVOICE_NOT_FOUND`.
         """
         sale, reports = await self.get(invoice_id)
-        return sale, timeline_of(sale, reports, ())
+        return sale, timeline_of(sale, reports, await self._store.list_sale_events(invoice_id))
 
     async def list(
         self, filter: SaleFilter, page_token: str | None = None, page_size: int = 0

@@ -17,6 +17,7 @@ from service.program.settings import ServiceSettings, callers_of, endpoints_of, 
 from service.program.stores import open_store
 from service.random_sums import RandomSums
 from service.rpc.sale_servicer import SaleDomain
+from service.sale_events import SaleEvents
 from service.sale_limits import SaleLimits
 from service.sale_reader import SaleReader
 from service.sales import Sales
@@ -38,6 +39,7 @@ class Domain:
     access_tokens: AccessTokens
     cards: Cards
     blocklist: Blocklist
+    sale_events: SaleEvents
     sales: SaleDomain
     housekeeping: Housekeeping
 
@@ -102,6 +104,7 @@ async def create_domain(settings: ServiceSettings) -> Domain:
         access_tokens=access_tokens,
         cards=cards,
         blocklist=blocklist,
+        sale_events=SaleEvents(store),
         sales=SaleDomain(
             sales=sales,
             card_mapping=card_mapping,

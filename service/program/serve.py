@@ -70,6 +70,7 @@ class ServiceServer:
             self._domain.cards,
             self._domain.blocklist,
             self._domain.endpoints,
+            self._domain.sale_events,
             self._domain.store,
             self._identify,
             domain.audit_log.note_refusal,
@@ -128,6 +129,7 @@ class ServiceServer:
             self._housekeeping.cancel()
         if self._noting is not None:
             await self._noting
+        await self._domain.sale_events.close()
         await self._domain.audit_log.close()
         await self._domain.store.close()
 

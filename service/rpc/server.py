@@ -39,8 +39,10 @@ from service.rpc.in_process import InProcessServer
 from service.rpc.interceptors import Bounds, Errors, InterceptedServer, Interceptor, NoteRefusal, RequestLog
 from service.rpc.limits import Limits
 from service.rpc.multiplexing import MultiplexServicer, peer_of_stream
+from service.rpc.sale_calls import SaleCalls
 from service.rpc.sale_servicer import SaleDomain, SaleServicer
 from service.rpc.slowing import Slowing
+from service.sale_events import SaleEvents
 from service.store import Store
 
 _GATEWAY_IN_PROCESS = Caller("gateway in process", frozenset({Role.ROLE_GATEWAY}))
@@ -67,6 +69,7 @@ class SaleServer:
         cards: the domain of cards.
         blocklist: the domain of what is blocked.
         endpoints: where sales go.
+        sale_events: keeps the calls that name sales.
         store: their store, whose health is the server's.
         identify: tells who calls over the network.
         note_refusal: called with every refusal, for the audit log.
@@ -85,6 +88,7 @@ class SaleServer:
         cards: Cards,
         blocklist: Blocklist,
         endpoints: Endpoints,
+        sale_events: SaleEvents,
         store: Store,
         identify: Identify,
         note_refusal: NoteRefusal,
@@ -105,22 +109,23 @@ class SaleServer:
         )
         self._in_process = InProcessServer()
         on_streams = InProcessServer()
-        admission, bounds = Admission(Load(limits.max_calls)), Bounds(limits.max_message)
+        admission = Admission(Load(limits.max_calls))
+        inside = SaleCalls(sale_events), Bounds(limits.max_message)
         by_port, reception = Authorization(identify), Reception(limits.receive)
         errors: Sequence[Interceptor] = (Errors(note_refusal),)
         slowing = None if slowness is None else Slowing(Guesses(slowness, clock=time.monotonic), time.monotonic)
         if slowing is not None:
             errors = (*errors, slowing)
         on_port = InterceptedServer(
-            self._server, (admission, RequestLog(), *errors, by_port, reception, bounds), on_demand
+            self._server, (admission, RequestLog(), *errors, by_port, reception, *inside), on_demand
         )
         by_stream = Authorization(identify, peer_of_stream)
         in_process = Authorization(lambda credentials: _GATEWAY_IN_PROCESS, peer_in_process)
         targets = (
             on_port,
-            InterceptedServer(on_streams, (admission, RequestLog(), *errors, by_stream, bounds)),
+            InterceptedServer(on_streams, (admission, RequestLog(), *errors, by_stream, *inside)),
             # Such a call is part of a request that the gateway logs.
-            InterceptedServer(self._in_process, (admission, *errors, in_process, bounds)),
+            InterceptedServer(self._in_process, (admission, *errors, in_process, *inside)),
         )
         for server in targets:
             target: Any = server  # to the stubs another class

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from service.store.records import (
+    EVENTS_A_MICROSECOND,
     AuditEntry,
     AuditLink,
     Block,
@@ -29,7 +30,9 @@ from service.store.records import (
 )
 
 __all__ = [
+    "EVENTS_A_MICROSECOND",
     "MAX_OTHER_REPORTS",
+    "MAX_SALE_EVENTS",
     "AuditEntry",
     "AuditLink",
     "Block",
@@ -56,6 +59,10 @@ __all__ = [
 
 MAX_OTHER_REPORTS = 50
 """How many reports are kept of one sale that tell of nothing known: a checksum does not cover all that they say."""
+
+
+MAX_SALE_EVENTS = 200
+"""How many requests are kept of one sale: the first ones and the last ones, as many of each."""
 
 
 class IdentifierTaken(Exception):
@@ -161,6 +168,16 @@ class Store(Protocol):
 
     async def find_sale_and_reports(self, invoice_id: str) -> tuple[Sale, Sequence[StatusReport]] | None:
         """Return the sale with this invoice id, if there is one, and what was reported about it in order of arrival."""
+
+    async def append_sale_events(self, events: Sequence[SaleEvent]) -> None:
+        """Keep requests that named sales.
+
+        Those that name none that is stored are left out, as is what was kept before, and of each sale all but
+        `MAX_SALE_EVENTS`.
+        """
+
+    async def list_sale_events(self, invoice_id: str) -> Sequence[SaleEvent]:
+        """Return the requests that named this sale, in the order of time."""
 
     async def count_random_sum_answer(self, invoice_id: str, *, failed: bool) -> int:
         """Count an answer to the random sum of a sale, if it was wrong.
@@ -327,7 +344,7 @@ class Store(Protocol):
         """
 
     async def purge_sales(self, updated_before: datetime, beyond: str, limit: int) -> PurgeStep:
-        """Remove final sales that did not change since, with their reports.
+        """Remove final sales that did not change since, with their reports and events.
 
         Their changes are purged before: whoever comes to one of a sale that is not there any more is told.
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from service.identifiers import from_microseconds
 from service.sale_states import SaleState
 
-EVENTS_A_MICROSECOND = 4096
+EVENTS_A_MICROSECOND = 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from service.store.records import (
     LimitUse,
     Sale,
     SaleChange,
+    SaleEvent,
     StatusReport,
     StoredAccessToken,
     StoredCard,
@@ -151,6 +152,7 @@ class Tables:
         engine = conversions, placeholder
         self.sales = Table("sales", Sale, *engine, ("invoice_id",))
         self.status_reports = Table("status_reports", StatusReport, *engine)
+        self.sale_events = Table("sale_events", SaleEvent, *engine, ("invoice_id", "event_id"))
         self.cards = Table("cards", StoredCard, *engine, ("client_card_id",))
         self.access_tokens = Table("access_tokens", StoredAccessToken, *engine, ("hash",))
         self.idempotency_records = Table(
@@ -163,6 +165,7 @@ class Tables:
         copied: tuple[Table[Any], ...] = (
             self.sales,
             Table("status_reports", _ArrivedReport, *engine, ("invoice_id", "arrival")),
+            self.sale_events,
             self.cards,
             self.access_tokens,
             self.idempotency_records,

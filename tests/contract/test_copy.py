@@ -24,7 +24,7 @@ from service.program.cli import main
 from service.store.postgresql.copying import CopyOvertaken, CopyTarget
 from service.store.postgresql.database import Connection
 from service.store.sqlite.file import open_writer
-from service.store.sqlite.tables import CARDS, SALES, STATUS_REPORTS
+from service.store.sqlite.tables import CARDS, SALE_EVENTS, SALES, STATUS_REPORTS
 from service.store.tables import Page
 from tests.conftest import Deployment, deploy
 from tests.contract.test_callback import checked, stored
@@ -39,12 +39,13 @@ from tests.merchant import (
     write_config,
 )
 from tests.running import PROGRAMS
-from tests.service.store.test_store import NOW, new_card, new_report, new_sale
+from tests.service.store.test_store import NOW, new_card, new_event, new_report, new_sale
 from tests.stores import open_postgresql, schema
 
 TABLES = (
     "sales",
     "status_reports",
+    "sale_events",
     "cards",
     "access_tokens",
     "idempotency_records",
@@ -109,6 +110,7 @@ def fill(path: Path, *numbers: int) -> None:
             connection.execute(SALES.insert, SALES.row(sale))
             for status in ("unknown", "processing", "approved"):
                 connection.execute(STATUS_REPORTS.insert, STATUS_REPORTS.row(new_report(sale, status)))
+            connection.execute(SALE_EVENTS.insert, SALE_EVENTS.row(new_event(sale, 1)))
 
 
 def in_source(path: Path, statement: str) -> None:
@@ -239,7 +241,7 @@ def test_the_servers_after_a_copy_go_on_where_the_one_before_it_stopped(path: Pa
 
 def test_a_second_copy_brings_what_is_new_and_repairs_what_differs(path: Path, target: str) -> None:
     fill(path, *range(1003))
-    expected = {"sales": 1003, "status_reports": 3009, "sale_changes": 1003}
+    expected = {"sales": 1003, "status_reports": 3009, "sale_events": 1003, "sale_changes": 1003}
     for copied in (1, 0):
         assert require_copied(path, target) == {
             table: (expected.get(table, 0) * copied, 0, 0, expected.get(table, 0)) for table in TABLES

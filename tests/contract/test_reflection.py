@@ -13,7 +13,7 @@ from tests.merchant import write_config
 from tests.running import ANY_PORT, PROGRAMS, Program, running, service_arguments
 
 SERVICES = {
-    *(f"connectingparty.sale.v1.{name}Service" for name in ("Sale", "AccessToken", "Card", "Blocklist")),
+    *(f"connectingparty.sale.v1.{name}Service" for name in ("Sale", "AccessToken", "Card", "Blocklist", "Endpoint")),
     "grpc.health.v1.Health",
     "grpc.reflection.v1alpha.ServerReflection",
 }

@@ -144,6 +144,7 @@ async def served(folder: Path, slowness: Slowness | None) -> AsyncIterator[tuple
         domain.cards,
         domain.blocklist,
         domain.endpoints,
+        domain.sale_events,
         domain.store,
         domain.callers.identify,
         lambda reason, rpc, **details: None,
@@ -163,6 +164,7 @@ async def served(folder: Path, slowness: Slowness | None) -> AsyncIterator[tuple
     try:
         yield SaleServiceStub(server.channel()), sales
     finally:
+        await domain.sale_events.close()
         await domain.store.close()
 
 

@@ -18,6 +18,7 @@ from service.store.postgresql import (
     idempotency_records,
     limit_uses,
     reports,
+    sale_events,
     sales,
 )
 from service.store.postgresql.audit_chaining import AuditChaining
@@ -37,6 +38,7 @@ from service.store.records import (
     PurgeStep,
     Sale,
     SaleChange,
+    SaleEvent,
     SaleFilter,
     SalePage,
     StatusReport,
@@ -166,6 +168,14 @@ class PostgresqlStore:
     async def find_sale_and_reports(self, invoice_id: str) -> tuple[Sale, Sequence[StatusReport]] | None:
         """See `service.store.Store`."""
         return await self._read(reports.find_sale_and_reports, invoice_id)
+
+    async def append_sale_events(self, events: Sequence[SaleEvent]) -> None:
+        """See `service.store.Store`."""
+        await self._write(sale_events.append_sale_events, events)
+
+    async def list_sale_events(self, invoice_id: str) -> Sequence[SaleEvent]:
+        """See `service.store.Store`."""
+        return await self._read(sale_events.list_sale_events, invoice_id)
 
     async def count_random_sum_answer(self, invoice_id: str, *, failed: bool) -> int:
         """See `service.store.Store`."""

@@ -80,6 +80,7 @@ _DELETE_OLD = (
     " RETURNING invoice_id"
 )
 _DELETE_REPORTS = "DELETE FROM status_reports WHERE invoice_id = ANY ($1::text[])"
+_DELETE_EVENTS = "DELETE FROM sale_events WHERE invoice_id = ANY ($1::text[])"
 _FINAL_NAMES = sorted(map(state_name, FINAL))
 
 
@@ -272,5 +273,6 @@ async def purge_sales(connection: Connection, updated_before: datetime, beyond: 
     if old:
         async with connection.transaction():
             removed = await connection.fetch(_DELETE_OLD, old, updated_before, _FINAL_NAMES)
-            await connection.execute(_DELETE_REPORTS, [row["invoice_id"] for row in removed])
+            for statement in (_DELETE_REPORTS, _DELETE_EVENTS):
+                await connection.execute(statement, [row["invoice_id"] for row in removed])
     return PurgeStep(len(removed), rows[-1]["invoice_id"] if len(rows) == limit else None, len(old) < len(final))

@@ -25,6 +25,7 @@ from service.store.records import (
     PurgeStep,
     Sale,
     SaleChange,
+    SaleEvent,
     SaleFilter,
     SalePage,
     StatusReport,
@@ -42,6 +43,7 @@ from service.store.sqlite import (
     idempotency_records,
     limit_uses,
     reports,
+    sale_events,
     sales,
 )
 from service.store.sqlite.file import SqliteTransactions, errors_as_unavailable, open_connection, open_writer
@@ -126,6 +128,14 @@ class SqliteStore:
     async def find_sale_and_reports(self, invoice_id: str) -> tuple[Sale, Sequence[StatusReport]] | None:
         """See `service.store.Store`."""
         return self._read(reports.find_sale_and_reports, invoice_id)
+
+    async def append_sale_events(self, events: Sequence[SaleEvent]) -> None:
+        """See `service.store.Store`."""
+        await self._write(sale_events.append_sale_events, events)
+
+    async def list_sale_events(self, invoice_id: str) -> Sequence[SaleEvent]:
+        """See `service.store.Store`."""
+        return self._read(sale_events.list_sale_events, invoice_id)
 
     async def count_random_sum_answer(self, invoice_id: str, *, failed: bool) -> int:
         """See `service.store.Store`."""

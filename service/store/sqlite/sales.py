@@ -159,6 +159,7 @@ def purge_sales(connection: apsw.Connection, updated_before: datetime, beyond: s
     final = [(invoice_id, update_time) for invoice_id, state, update_time in rows if state in _FINAL_NAMES]
     old = [invoice_id for invoice_id, update_time in final if update_time < microseconds(updated_before)]
     for invoice_id in old:
+        connection.execute("DELETE FROM sale_events WHERE invoice_id = ?", (invoice_id,))
         connection.execute("DELETE FROM status_reports WHERE invoice_id = ?", (invoice_id,))
         connection.execute("DELETE FROM sales WHERE invoice_id = ?", (invoice_id,))
     return PurgeStep(len(old), rows[-1][0] if len(rows) == limit else None, len(old) < len(final))

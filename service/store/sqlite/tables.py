@@ -14,6 +14,7 @@ def placeholder(number: int) -> str:
 _TABLES = Tables({datetime: (microseconds, from_microseconds), bool: (int, bool)}, placeholder)
 SALES = _TABLES.sales
 STATUS_REPORTS = _TABLES.status_reports
+SALE_EVENTS = _TABLES.sale_events
 CARDS = _TABLES.cards
 ACCESS_TOKENS = _TABLES.access_tokens
 IDEMPOTENCY_RECORDS = _TABLES.idempotency_records

@@ -13,13 +13,22 @@ import pytest
 from service.errors import SaleError
 from service.sale_states import SaleState
 from service.store import SaleFilter, StoredAccessToken
-from service.store.postgresql import access_tokens, audit_log, cards, changes, idempotency_records, reports, sales
+from service.store.postgresql import (
+    access_tokens,
+    audit_log,
+    cards,
+    changes,
+    idempotency_records,
+    reports,
+    sale_events,
+    sales,
+)
 from service.store.postgresql.database import Connection
 from service.store.postgresql.sales import NewCheck, NewSession
 from service.store.postgresql.schema import migrate
 from tests.bench.growth import fill_postgresql
 from tests.postgresql import PostgresqlServer, postgresql_server
-from tests.service.store.test_store import LATER, NOW, new_card, new_entry, new_report, new_sale, record_of
+from tests.service.store.test_store import LATER, NOW, new_card, new_entry, new_event, new_report, new_sale, record_of
 
 pytestmark = pytest.mark.anyio
 COUNT = 30_000
@@ -34,6 +43,7 @@ FILL = (
     "INSERT INTO idempotency_records SELECT sha256(i::text::bytea), 'key', 'x', i, now() + i * interval '1 minute'"
     f" FROM generate_series(1, {COUNT}) AS i",
     "INSERT INTO status_reports SELECT invoice_id, 'sale', 'approved', '1', NULL, false, '[]', now(), 1 FROM sales",
+    "INSERT INTO sale_events SELECT invoice_id, 1, 1, 'SaleService.CheckSale', 'x', NULL, 'x', 0, NULL FROM sales",
     "INSERT INTO unordered_changes (change_time, invoice_id, update_time, state, amount_differs)"
     " SELECT clock_timestamp(), invoice_id, now(), state, false FROM sales",
     "INSERT INTO audit_entries SELECT uuid, now(), 'merchant', NULL, 'access_token.issued', 'x', '[]'"
@@ -83,6 +93,8 @@ WORK: dict[str, Work] = {
     "purge sales": lambda c: sales.purge_sales(c, datetime.now(UTC), "", 100),
     "report": lambda c: reports.report_status(c, new_report(SALE), must_move=False),
     "reports": lambda c: reports.find_sale_and_reports(c, SALE.invoice_id),
+    "keep events": lambda c: sale_events.append_sale_events(c, [new_event(SALE, 1)]),
+    "events": lambda c: sale_events.list_sale_events(c, SALE.invoice_id),
     "map card": lambda c: cards.map_card(c, SALE.invoice_id, CARD, new_entry()),
     "add card": lambda c: cards.add_card(c, new_card(1, server_card_id="other"), new_entry()),
     "find card": lambda c: cards.find_card(c, "anna", CARD.client_card_id),

@@ -14,10 +14,12 @@ import pytest
 
 from service.audit_trail import verify_chain
 from service.errors import ErrorReason, SaleError
-from service.identifiers import new_audit_entry_id, new_client_card_id, new_invoice_id, new_nonce
+from service.identifiers import microseconds, new_audit_entry_id, new_client_card_id, new_invoice_id, new_nonce
 from service.sale_states import SaleState
 from service.store import (
+    EVENTS_A_MICROSECOND,
     MAX_OTHER_REPORTS,
+    MAX_SALE_EVENTS,
     AuditEntry,
     Block,
     BlockKey,
@@ -29,6 +31,7 @@ from service.store import (
     PurgeStep,
     Sale,
     SaleChange,
+    SaleEvent,
     SaleFilter,
     StatusReport,
     Store,
@@ -100,6 +103,21 @@ def new_card(number: int = 0, **named: Any) -> StoredCard:
         "email": "anna@example.com",
     }
     return StoredCard(**values | named)
+
+
+def new_event(sale: Sale, number: int, **named: Any) -> SaleEvent:
+    values: dict[str, Any] = {
+        "invoice_id": sale.invoice_id,
+        "event_id": (microseconds(NOW) + number) * EVENTS_A_MICROSECOND,
+        "duration": 2500,
+        "rpc": "SaleService.CheckSale",
+        "caller": "gateway",
+        "address": "2001:db8::7" if number else None,
+        "request_id": "id",
+        "error_reason": 1102 if number else 0,
+        "error_message": None,
+    }
+    return SaleEvent(**values | named)
 
 
 def new_report(sale: Sale, status: str = "approved", type: str = "sale", **named: Any) -> StatusReport:
@@ -751,6 +769,44 @@ async def test_the_expired_records_of_one_token_are_purged_in_batches_too(store:
     assert [await store.purge_idempotency_records(NOW, 3) for _ in range(3)] == [3, 2, 0]
 
 
+async def test_requests_that_named_a_sale_are_told_in_the_order_of_time(store: Store) -> None:
+    sale, other = new_sale(), new_sale(1)
+    for each in (sale, other):
+        await store.open_session(each, None)
+    events = [new_event(sale, number, error_message="Ж'\n" if number else None) for number in range(3)]
+
+    await store.append_sale_events([events[2], new_event(other, 1), events[0]])
+    await store.append_sale_events([events[1], events[2]])  # as when the end of the first try was not known
+
+    assert await store.list_sale_events(sale.invoice_id) == events
+    assert await store.list_sale_events(other.invoice_id) == [new_event(other, 1)]
+
+
+async def test_of_a_sale_that_there_is_not_no_request_is_kept(store: Store) -> None:
+    sale, unknown = new_sale(), new_sale(1)
+    await store.open_session(sale, None)
+
+    await store.append_sale_events([new_event(unknown, 1), new_event(sale, 1)])
+
+    assert await store.list_sale_events(unknown.invoice_id) == []
+    assert await store.list_sale_events(sale.invoice_id) == [new_event(sale, 1)]
+
+
+@pytest.mark.parametrize("batch", [1, 70, 250])
+async def test_of_many_requests_the_first_and_the_last_are_kept(store: Store, batch: int) -> None:
+    sale, other = new_sale(), new_sale(1)
+    for each in (sale, other):
+        await store.open_session(each, None)
+    events = [new_event(sale, number) for number in range(250)]
+    await store.append_sale_events([new_event(other, number) for number in range(MAX_SALE_EVENTS)])
+
+    for begin in range(0, len(events), batch):
+        await store.append_sale_events(events[begin : begin + batch])
+
+    assert await store.list_sale_events(sale.invoice_id) == [*events[:100], *events[-100:]]
+    assert len(await store.list_sale_events(other.invoice_id)) == MAX_SALE_EVENTS == 200
+
+
 async def test_final_sales_are_purged_with_all_that_is_theirs_but_their_cards(store: Store) -> None:
     final, later, open_ = [new_sale(number) for number in range(4)], new_sale(5), new_sale(6)
     for sale in (*final, later, open_):
@@ -759,6 +815,7 @@ async def test_final_sales_are_purged_with_all_that_is_theirs_but_their_cards(st
             await store.report_status(
                 new_report(sale, receive_time=NOW + timedelta(days=sale is later)), must_move=False
             )
+    await store.append_sale_events([new_event(sale, 0) for sale in (*final, later)])
     card = new_card(invoice_id=final[0].invoice_id)
     await store.map_card(final[0].invoice_id, card, new_entry())
     cut = NOW + timedelta(minutes=1)
@@ -774,6 +831,7 @@ async def test_final_sales_are_purged_with_all_that_is_theirs_but_their_cards(st
     assert len(counts) >= 2
     assert [await store.find_sale(sale.invoice_id) for sale in final] == [None] * 4
     assert await store.find_sale_and_reports(final[0].invoice_id) is None
+    assert [len(await store.list_sale_events(sale.invoice_id)) for sale in (*final, later)] == [0, 0, 0, 0, 1]
     assert await store.find_sale(later.invoice_id)
     assert await store.find_sale(open_.invoice_id)
     assert await store.find_card("anna", card.client_card_id) == card

@@ -1,0 +1,83 @@
+"""Noting the calls that name a sale, for its timeline."""
+
+import asyncio
+import time
+from typing import Any
+
+from connectingparty.sale.v1.access_pb2 import Role, access
+from connectingparty.sale.v1.sale_service_pb2 import DESCRIPTOR
+
+from service.call_log import known_of_call
+from service.errors import ErrorReason, SaleError, kind_of
+from service.origin import origin_of_call
+from service.rpc.interceptors import Behaviour, CallInterceptor, Context, Handler
+from service.sale_events import SaleEvents
+
+_NAMES = ("invoice_id", "client_orderid")
+"""The fields that name a sale, in a request or, where that names none, in its answer."""
+_SERVICE = DESCRIPTOR.services_by_name["SaleService"]
+_NOBODY_WAITED = "Nobody waited for the answer any more."
+
+
+class SaleCalls:
+    """Notes every call of SaleService that names a sale, but those that only read.
+
+    It is put around those of callers who may make them. What is refused is noted, too: then the request names the sale,
+    and nothing is kept where there is none with that id.
+
+    Args:
+        events: keeps them.
+    """
+
+    def __init__(self, events: SaleEvents) -> None:
+        self._events = events
+
+    def intercept(self, method: str, handler: Handler) -> Handler:
+        """See `service.rpc.interceptors.Interceptor`."""
+        service, _, name = method.removeprefix("/").partition("/")
+        rpc = _SERVICE.methods_by_name.get(name) if service == _SERVICE.full_name else None
+        if rpc is None or rpc.GetOptions().Extensions[access].role == Role.ROLE_READER:
+            return handler
+        field = next((field.name for field in rpc.input_type.fields if field.name in _NAMES), None)
+        return _NotedCall(self._events, f"{_SERVICE.name}.{name}", field).intercept(method, handler)
+
+
+class _NotedCall(CallInterceptor):
+    def __init__(self, events: SaleEvents, rpc: str, field: str | None) -> None:
+        self._events = events
+        self._rpc = rpc
+        self._field = field
+
+    async def around(self, method: str, request: Any, context: Context, proceed: Behaviour) -> Any:
+        """See `CallInterceptor`."""
+        begin = time.time_ns()
+        try:
+            response = await proceed(request, context)
+        except SaleError as error:
+            usual = kind_of(error.reason).message
+            self._note(begin, request, error.reason, None if str(error) == usual else str(error))
+            raise
+        except asyncio.CancelledError:
+            self._note(begin, request, ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, _NOBODY_WAITED)
+            raise
+        except Exception:
+            self._note(begin, request, ErrorReason.ERROR_REASON_SERVER_FAILED)
+            raise
+        self._note(begin, request)
+        return response
+
+    def _note(self, begin: int, request: Any, reason: int = 0, message: str | None = None) -> None:
+        known, origin = known_of_call(), origin_of_call()
+        invoice_id = known.get("invoice_id") or (self._field and getattr(request, self._field, None))
+        if invoice_id:
+            self._events.note(
+                invoice_id,
+                self._rpc,
+                begin,
+                time.time_ns(),
+                origin.caller,
+                origin.address,
+                known["request_id"],
+                reason,
+                message,
+            )
