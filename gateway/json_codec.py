@@ -13,13 +13,16 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import orjson
 from buf.validate import validate_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 
 MessageT = TypeVar("MessageT", bound=Message)
 
-_TIMESTAMP = Timestamp.DESCRIPTOR.full_name
+_TIMES: dict[str, Any] = {each.DESCRIPTOR.full_name: each for each in (Timestamp, Duration)}
+"""Messages that are a string in JSON."""
+_EXAMPLES = {Timestamp: "a time as in 2026-11-21T12:00:00Z", Duration: "a time in seconds as in 1.5s"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)", re.ASCII)
 _IGNORED_KEPT = 8
@@ -186,8 +189,8 @@ def _value_decoder(field: FieldDescriptor) -> Decode:
 
 
 def _message_value_decoder(descriptor: Descriptor) -> Decode | None:
-    if descriptor.full_name == _TIMESTAMP:
-        return _decode_timestamp
+    if (time_class := _TIMES.get(descriptor.full_name)) is not None:
+        return _time_decoder(time_class)
     return _message_decoder(descriptor) if _is_plain(descriptor) else None
 
 
@@ -236,14 +239,17 @@ def _integer_decoder(least: int, most: int) -> Decode:
     return decode
 
 
-def _decode_timestamp(value: Any, path: str, findings: Findings) -> Any:
-    timestamp = Timestamp()
-    try:
-        timestamp.FromJsonString(value)
-    except (ValueError, AttributeError, TypeError):
-        findings.refuse(path, "must be a time as in 2026-11-21T12:00:00Z")
-        return None
-    return timestamp
+def _time_decoder(time_class: Any) -> Decode:
+    def decode(value: Any, path: str, findings: Findings) -> Any:
+        time = time_class()
+        try:
+            time.FromJsonString(value)
+        except (ValueError, AttributeError, TypeError):
+            findings.refuse(path, f"must be {_EXAMPLES[time_class]}")
+            return None
+        return time
+
+    return decode
 
 
 def _enum_decoder(enum: EnumDescriptor) -> Decode:
@@ -281,8 +287,8 @@ def _field_encoder(field: FieldDescriptor) -> Encode | None:
         encode = _enum_encoder(field.enum_type)
     elif field.cpp_type != FieldDescriptor.CPPTYPE_MESSAGE:
         return list if field.is_repeated else None
-    elif _message_type(field).full_name == _TIMESTAMP:
-        encode = Timestamp.ToJsonString
+    elif (time_class := _TIMES.get(_message_type(field).full_name)) is not None:
+        encode = time_class.ToJsonString
     else:
         encode = _message_encoder(_message_type(field))
     return (lambda values: [encode(value) for value in values]) if field.is_repeated else encode

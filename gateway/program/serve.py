@@ -1,8 +1,7 @@
 """The gateway alone, in front of a service somewhere else."""
 
 import asyncio
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import grpc
@@ -14,16 +13,10 @@ from gateway.program.http_ports import HttpPorts, HttpSockets
 from gateway.program.logs import configure_logs
 from gateway.program.process import run_server
 from gateway.program.reloading import SettingsSource, waiting_for_restart
-from gateway.program.settings import (
-    ConfigurationError,
-    GatewaySettings,
-    ServiceAccessSettings,
-    load_settings,
-    read_file,
-)
+from gateway.program.service_access import authorization_of, credentials_of
+from gateway.program.settings import ConfigurationError, GatewaySettings, load_settings
 
 _log = structlog.stdlib.get_logger(__name__)
-_BEARER_KEY = re.compile(rb"[!-~]{16,}")
 _CHANNEL_OPTIONS = (
     # A service that comes back is found within a second.
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -88,26 +81,13 @@ class GatewayServer:
 
 
 def _channel_to_service(settings: GatewaySettings) -> MultiplexedChannel:
-    address, access = str(settings.http.service), settings.service
-    if access.tls:
-        credentials = grpc.ssl_channel_credentials(
-            read_file(access.tls_ca, "service.tls_ca"),
-            read_file(access.tls_key, "service.tls_key"),
-            read_file(access.tls_cert, "service.tls_cert"),
-        )
-        channel = grpc.aio.secure_channel(address, credentials, options=_CHANNEL_OPTIONS)
-    else:
-        channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
-    return MultiplexedChannel(channel, _authorization(access))
-
-
-def _authorization(access: ServiceAccessSettings) -> Sequence[tuple[str, str]]:
-    key = access.key.get_secret_value().encode() if access.key else read_file(access.key_file, "service.key_file")
-    if key is None:
-        return ()
-    if not _BEARER_KEY.fullmatch(key.strip()):
-        raise ConfigurationError("service.key: must be printable ASCII characters, 16 at least")
-    return [("authorization", f"Bearer {key.strip().decode()}")]
+    address, credentials = str(settings.http.service), credentials_of(settings.service)
+    channel = (
+        grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+        if credentials is None
+        else grpc.aio.secure_channel(address, credentials, options=_CHANNEL_OPTIONS)
+    )
+    return MultiplexedChannel(channel, authorization_of(settings.service))
 
 
 def serve(

@@ -47,7 +47,15 @@ def _parse_address(value: object) -> object:
     return Address(host.removeprefix("[").removesuffix("]"), int(port))
 
 
-def _parse_duration(value: object) -> object:
+def parse_duration(value: object) -> timedelta:
+    """Return a length of time as people write it.
+
+    Args:
+        value: as in `500ms`, `30s`, `30m`, `12h` or `31d`.
+
+    Raises:
+        ValueError: it is none; the message tells how one is written.
+    """
     if isinstance(value, timedelta):
         return value
     if not isinstance(value, str) or (match := _DURATION.fullmatch(value)) is None or int(match[1]) == 0:
@@ -95,4 +103,4 @@ class FileOf(Enum):
 KeyFileSetting = Annotated[Path | None, FileOf.KEYS]
 CertificateFileSetting = Annotated[Path | None, FileOf.CERTIFICATE]
 AddressSetting = Annotated[Address, NoDecode, BeforeValidator(_parse_address)]
-DurationSetting = Annotated[timedelta, BeforeValidator(_parse_duration)]
+DurationSetting = Annotated[timedelta, BeforeValidator(parse_duration)]

@@ -1,5 +1,6 @@
 """The command `sale-service`."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -29,25 +30,25 @@ from service.program.serve import serve as serve_process
 from service.program.serve import serve_worker
 from service.program.settings import ServiceSettings, callers_of, endpoints_of, vault_keys_of
 
-_COPY = "copy"
+_IMPORTED_LATE = ("cards", "copy", "endpoints", "sales", "tokens")
+"""Commands that are in a module of their own, under the same name."""
 _log = structlog.stdlib.get_logger(__name__)
 
 
 class _Commands(click.Group):
-    """The commands, of which `copy` is imported when it is asked for.
+    """The commands, some of which are imported when they are asked for.
 
-    It needs PostgreSQL's driver, which a server on SQLite would keep in memory.
+    They need what a server would keep in memory: PostgreSQL's driver, or what prints tables.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), _COPY])
+        return sorted([*super().list_commands(ctx), *_IMPORTED_LATE])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name != _COPY:
+        if cmd_name not in _IMPORTED_LATE:
             return super().get_command(ctx, cmd_name)
-        from service.program.copy import copy  # noqa: PLC0415
-
-        return copy
+        command: click.Command = getattr(import_module(f"service.program.{cmd_name}"), cmd_name)
+        return command
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
