@@ -10,6 +10,7 @@ import structlog
 from gateway.program.config import config_commands
 from gateway.program.file_checks import suspicious_files, warn
 from gateway.program.http_ports import bind_http
+from gateway.program.lazy_commands import LazyCommands
 from gateway.program.listening import require_sound_listeners
 from gateway.program.logs import configure_logs
 from gateway.program.options import DISTRIBUTION, config_option, http_option, one_line_errors, workers_option
@@ -22,7 +23,10 @@ from gateway.program.workers import supervise
 _log = structlog.stdlib.get_logger(__name__)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+_LATER: dict[str, str] = {}
+
+
+@click.group(cls=LazyCommands, later=_LATER, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name=DISTRIBUTION)
 def main() -> None:
     """The JSON gateway of the Connecting Party's server: documented JSON over HTTP in, gRPC out."""
