@@ -103,7 +103,11 @@ class Peer:
         self._client = httpx2.AsyncClient(
             timeout=timeout_seconds,
             trust_env=False,  # a proxy of this host's has no part in it
-            limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
+            limits=httpx2.Limits(
+                max_connections=connections,
+                max_keepalive_connections=connections,
+                keepalive_expiry=2.0,  # before a server's own end of it, or a request could meet that
+            ),
         )
 
     async def __aenter__(self) -> Self:

@@ -23,7 +23,7 @@ from gateway.program.workers import supervise
 _log = structlog.stdlib.get_logger(__name__)
 
 
-_LATER: dict[str, str] = {}
+_LATER = {"sandbox": "gateway.program.sandbox:sandbox"}
 
 
 @click.group(cls=LazyCommands, later=_LATER, context_settings={"help_option_names": ["-h", "--help"]})

@@ -3,14 +3,11 @@
 import json
 from typing import Any
 
+from gateway.parties.development import CONTROL_KEY, ENDPOINT_ID
 from gateway.program.settings import ConfigurationError
 from gateway.program.values import Address
 from service.callers import ROLES, Caller
 from service.program.settings import EndpointSettings, ServiceSettings
-
-ENDPOINT_ID = "1111"
-CONTROL_KEY = "00000000-1111-2222-3333-444444444444"
-"""Known to everybody: a signature under it proves nothing."""
 
 DEVELOPER = Caller("developer", frozenset(ROLES.values()))
 """Whoever calls over gRPC in development mode."""
