@@ -67,7 +67,7 @@ def sandbox(
         click.echo(cards_table())
         return
     _require_key(control_key)
-    listener = bind_sandbox(listen)
+    listener = bind_sandbox(listen, "--listen")
     schedule = Schedule(
         charge_seconds=charge_delay, slow_seconds=slow_delay, retry_seconds=retry_delay, retries=retries
     )
@@ -80,18 +80,19 @@ def sandbox(
     run_server(create, lambda server: _tell(listener, target, endpoint_id))
 
 
-def bind_sandbox(listen: Address) -> socket.socket:
+def bind_sandbox(listen: Address, setting: str) -> socket.socket:
     """Bind the port of a sandbox.
 
     Args:
         listen: where.
+        setting: name of the option, for the error.
 
     Raises:
         ConfigurationError: it can't be bound, or others would reach it.
     """
     if not listen.is_loopback:
-        raise ConfigurationError(f"--listen: the sandbox is for trying, on loopback only, not on {listen}")
-    return bind(listen, "--listen")
+        raise ConfigurationError(f"{setting}: the sandbox is for trying, on loopback only, not on {listen}")
+    return bind(listen, setting)
 
 
 def cards_table() -> str:

@@ -14,7 +14,7 @@ from gateway.program.listening import bind, bound_address, require_sound_listene
 from gateway.program.logs import configure_logs
 from gateway.program.options import DISTRIBUTION, config_option, http_option, one_line_errors, workers_option
 from gateway.program.reloading import SettingsSource
-from gateway.program.settings import load_settings
+from gateway.program.settings import ConfigurationError, load_settings
 from gateway.program.sound_versions import require_sound_versions
 from gateway.program.values import Address
 from gateway.program.workers import supervise
@@ -65,6 +65,10 @@ def main() -> None:
 @click.option("--grpc", metavar="HOST:PORT", help="Where the gRPC port is.  [default: 127.0.0.1:50051]")
 @maintenance.store_option
 @workers_option
+@click.option(
+    "--sandbox", metavar="HOST:PORT", help="With --dev: where the sandbox is.  [default: 127.0.0.1:8090 if it is free]"
+)
+@click.option("--no-sandbox", is_flag=True, help="With --dev: leave the sandbox payment gateway out.")
 @one_line_errors
 def serve(
     config: Path | None,
@@ -74,6 +78,8 @@ def serve(
     grpc: str | None,
     store: str | None,
     workers: int | None,
+    sandbox: str | None,
+    no_sandbox: bool,
 ) -> None:
     """Serve the gRPC port and, in the same process, the JSON gateway.
 
@@ -88,6 +94,8 @@ def serve(
         "workers": workers,
     }
     require_sound_versions()
+    if sandbox is not None and not dev:
+        raise ConfigurationError("--sandbox: is for trying, with --dev only")
     source = SettingsSource(config, flags)
     settings = load_settings(ServiceSettings, *source)
     if dev:
@@ -101,13 +109,22 @@ def serve(
     configure_logs(known_of_call)
     bind(settings.grpc.listen, "grpc.listen").close()  # gRPC itself would tell in many lines, or share the port
     sockets = None if no_http else bind_http(settings.http)
+    beside = None
+    if dev and sockets is not None and not no_sandbox:
+        from service.program.sandbox import open_sandbox  # noqa: PLC0415  # a server without it does not load it
+
+        beside = open_sandbox(settings, endpoints, sockets, sandbox)
 
     def on_ready(grpc_address: Address) -> None:
         addresses = {} if sockets is None else sockets.addresses()
         warn(suspicious_settings(settings, config, utc_now(), serves_http=not no_http))
         _log.info("serving", **addresses, grpc=str(grpc_address), workers=settings.workers)
+        if beside is not None:
+            beside.start()
         if dev:
-            click.echo(banner(settings, addresses.get("http"), grpc_address))
+            click.echo(
+                banner(settings, addresses.get("http"), grpc_address, None if beside is None else beside.address)
+            )
 
     if settings.workers == 1:
         serve_process(settings, source, sockets, settings.grpc.listen, on_ready)

@@ -33,13 +33,14 @@ def with_development_defaults(settings: ServiceSettings) -> ServiceSettings:
     return settings.in_development(endpoints, grpc, store)
 
 
-def banner(settings: ServiceSettings, http: str | None, grpc: Address) -> str:
+def banner(settings: ServiceSettings, http: str | None, grpc: Address, sandbox: str | None) -> str:
     """Return what a newcomer reads first: where to find what, and a command to begin with.
 
     Args:
         settings: of the server.
         http: where the JSON gateway listens, if it does.
         grpc: where the gRPC port is.
+        sandbox: where the sandbox payment gateway listens, if it does.
     """
     endpoint = settings.endpoints[0]
     keys = [key.get_secret_value() for key in endpoint.control_keys]
@@ -48,6 +49,7 @@ def banner(settings: ServiceSettings, http: str | None, grpc: Address) -> str:
         "",
         f"  JSON gateway  {f'http://{http}' if http else 'none (--no-http)'}",
         f"  gRPC          {grpc} (plaintext, with reflection)",
+        f"  sandbox       {f'http://{sandbox}, a payment gateway to try with' if sandbox else 'none'}",
         f"  endpoint id   {endpoint.id}",
         f"  control key   {CONTROL_KEY if keys == [CONTROL_KEY] else 'as configured'}",
         f"  data          {settings.store.place}",
