@@ -161,7 +161,7 @@ class Peer:
             raise Unreachable(self.base_url, "no answer in time") from None
         except httpx2.InvalidURL as error:
             raise Unreachable(self.base_url, f"is no URL of a server: {error}") from None
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             raise Unreachable(self.base_url, str(error) or type(error).__name__) from None
         seconds = time.perf_counter() - begun
         exchange = Exchange(method, url, sent, response.status_code, _json_of(response), seconds)

@@ -23,7 +23,7 @@ from gateway.program.workers import supervise
 _log = structlog.stdlib.get_logger(__name__)
 
 
-_LATER = {"sandbox": "gateway.program.sandbox:sandbox"}
+_LATER = {"sandbox": "gateway.program.sandbox:sandbox", "simulate": "gateway.program.simulate:simulate"}
 
 
 @click.group(cls=LazyCommands, later=_LATER, context_settings={"help_option_names": ["-h", "--help"]})

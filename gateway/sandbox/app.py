@@ -33,8 +33,8 @@ def create_sandbox(processing: Processing) -> Starlette:
         routes=[
             Route(_SALE, paths.perform_sale, methods=["POST"]),
             Route(f"{_SALE}/status", paths.sale_status, methods=["POST"]),
-            Route(f"{_PAGE}/{{token}}", paths.show_page, methods=["GET"]),
-            Route(f"{_PAGE}/{{token}}", paths.take_decision, methods=["POST"]),
+            Route(f"{_PAGE}/{{page}}", paths.show_page, methods=["GET"]),
+            Route(f"{_PAGE}/{{page}}", paths.take_decision, methods=["POST"]),
         ],
         exception_handlers={GatewayError: _tell, HTTPException: _tell_no_route},
     )
@@ -60,7 +60,7 @@ class _Paths:
         if sale.session.access_token != asked.access_token:
             raise GatewayError(ErrorReason.ERROR_REASON_ACCESS_TOKEN_INVALID, "session.accessToken is not the sale's")
         host = request.headers.get("host", "")
-        return JSONResponse(sale.document(f"http://{host}{_PAGE}/{sale.session.token}"))
+        return JSONResponse(sale.document(f"http://{host}{_PAGE}/{sale.page}"))
 
     async def show_page(self, request: Request) -> Response:
         sale = self._waiting(request)
@@ -77,7 +77,7 @@ class _Paths:
         return pages.thanks(approved=decisions == [pages.APPROVE])
 
     def _waiting(self, request: Request) -> Sale | None:
-        sale = self._processing.sales.find(request.path_params["token"])
+        sale = self._processing.sales.find_page(request.path_params["page"])
         return sale if sale and sale.state is State.REDIRECT_REQUEST and not sale.confirmed.done() else None
 
 

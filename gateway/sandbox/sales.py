@@ -1,10 +1,12 @@
 """The sales that the sandbox knows: the latest ones."""
 
 import asyncio
+import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from gateway.parties.payment_gateway import CheckedSession
@@ -37,6 +39,8 @@ class Sale:
     changed: datetime | None = None
     confirmed: asyncio.Future[bool] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     """What the consumer answered on the page."""
+    page: str = field(default_factory=partial(secrets.token_urlsafe, 16))
+    """What nobody else knows of the page's address."""
     charging: asyncio.Task[None] | None = None
 
     def document(self, redirect_url: str) -> dict[str, Any]:
@@ -80,6 +84,7 @@ class Sales:
     def __init__(self, most: int) -> None:
         self._most = most
         self._by_token: OrderedDict[str, Sale] = OrderedDict()
+        self._by_page: dict[str, Sale] = {}
 
     def __len__(self) -> int:
         return len(self._by_token)
@@ -87,14 +92,20 @@ class Sales:
     def add(self, sale: Sale) -> None:
         """Keep a sale."""
         self._by_token[sale.session.token] = sale
+        self._by_page[sale.page] = sale
         while len(self._by_token) > self._most:
             _, oldest = self._by_token.popitem(last=False)
+            del self._by_page[oldest.page]
             if oldest.charging is not None:
                 oldest.charging.cancel()
 
     def find(self, token: str) -> Sale | None:
         """Return the sale of a token; None if it is unknown, or forgotten."""
         return self._by_token.get(token)
+
+    def find_page(self, page: str) -> Sale | None:
+        """Return the sale of a page; None if it is unknown, or forgotten."""
+        return self._by_page.get(page)
 
     async def stop(self) -> None:
         """End what goes on with them."""

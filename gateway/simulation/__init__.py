@@ -1,0 +1,1 @@
+"""Whole sales as the consumer's app goes through them."""
