@@ -23,7 +23,11 @@ from gateway.program.workers import supervise
 _log = structlog.stdlib.get_logger(__name__)
 
 
-_LATER = {"sandbox": "gateway.program.sandbox:sandbox", "simulate": "gateway.program.simulate:simulate"}
+_LATER = {
+    "sandbox": "gateway.program.sandbox:sandbox",
+    "simulate": "gateway.program.simulate:simulate",
+    "verify": "gateway.program.verify:verify",
+}
 
 
 @click.group(cls=LazyCommands, later=_LATER, context_settings={"help_option_names": ["-h", "--help"]})
