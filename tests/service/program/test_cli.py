@@ -123,3 +123,14 @@ def test_development_mode_prints_a_command_that_initiates_a_sale(tmp_path: Path)
     assert '"endpointId":"1111"' in answer
     assert f"http://{http}" in banner
     assert "00000000-1111-2222-3333-444444444444" in banner
+
+
+def test_the_sandbox_of_development_mode_is_for_this_host_and_for_trying(tmp_path: Path, taken: str) -> None:
+    config = str(write_config(tmp_path / "sale.toml"))
+    dev = ["sale-service", "serve", "--dev", "--http=127.0.0.1:0", "--grpc=127.0.0.1:0"]
+
+    told = wrong("sale-service", "serve", "--config", config, "--sandbox=127.0.0.1:0")
+    assert told == "--sandbox: is for trying, with --dev only"
+    assert wrong(*dev, "--sandbox=0.0.0.0:0").startswith("--sandbox: the sandbox is for trying, on loopback only")
+    assert wrong(*dev, "--sandbox=8090") == "--sandbox: must be HOST:PORT, as in 127.0.0.1:8080"
+    assert wrong(*dev, f"--sandbox={taken}").startswith(f"--sandbox: can't listen on {taken}: ")

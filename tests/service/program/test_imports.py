@@ -6,13 +6,19 @@ import sys
 
 import pytest
 
-LIST_MODULES = "import json, sys, service.program.cli; print(json.dumps(sorted(sys.modules)))"
+LIST_MODULES = "import json, sys, service.program.start, service.program.cli; print(json.dumps(sorted(sys.modules)))"
 
 
 @pytest.fixture(scope="module")
 def modules() -> set[str]:
     listed = subprocess.run([sys.executable, "-c", LIST_MODULES], check=True, capture_output=True, text=True)
     return set(json.loads(listed.stdout))
+
+
+@pytest.mark.parametrize("name", ["rich", "httpx2", "gateway.sandbox", "gateway.simulation", "gateway.conformance"])
+def test_a_server_does_without_what_only_commands_need(modules: set[str], name: str) -> None:
+    assert "structlog" in modules
+    assert name not in modules
 
 
 @pytest.mark.parametrize("name", ["asyncpg", "service.store.postgresql", "cryptography", "grpc_reflection.v1alpha"])
