@@ -86,7 +86,7 @@ async def unknown_parameters(trade: Trade) -> None:
     await all_hold(case(f"{usual}&anything=else"), case("&name=%D0%90%D0%BD%D0%BD%D0%B0"), case("&name=%C0%ED%ED%E0"))
 
 
-@SUBJECT.must("wrong-control", "A callback with a wrong control checksum, or without one, is refused.", guesses=True)
+@SUBJECT.must("wrong-control", "A callback with a wrong control checksum, or without one, is refused.", waits=True)
 async def wrong_control(trade: Trade) -> None:
     """Send checksums that the key does not make."""
     checked = await trade.checked()
@@ -106,7 +106,7 @@ async def wrong_control(trade: Trade) -> None:
     "tampered",
     "A callback whose status, orderid or client_orderid is not that of its control checksum is refused.",
     needs_key=True,
-    guesses=True,
+    waits=True,
 )
 async def tampered(trade: Trade) -> None:
     """Change each, and a digit of the checksum."""
@@ -130,7 +130,7 @@ async def tampered(trade: Trade) -> None:
     "key-as-written",
     "The control checksum is made with the control key as it is written: without its dashes it is refused.",
     needs_key=True,
-    guesses=True,
+    waits=True,
 )
 async def key_as_written(trade: Trade) -> None:
     """Leave the dashes out."""
@@ -144,7 +144,7 @@ async def key_as_written(trade: Trade) -> None:
 
 
 @SUBJECT.should(
-    "unknown-invoice", "A callback of an invoice that there is not is refused.", OURS, needs_key=True, guesses=True
+    "unknown-invoice", "A callback of an invoice that there is not is refused.", OURS, needs_key=True, waits=True
 )
 async def unknown_invoice(trade: Trade) -> None:
     """Send one under a right checksum."""

@@ -149,7 +149,7 @@ async def notification_integers(trade: Trade) -> None:
 @SUBJECT.must(
     "notification-refusals",
     "A notification with an unknown session.token, another access token or from another device is refused.",
-    guesses=True,
+    waits=True,
 )
 async def notification_refusals(trade: Trade) -> None:
     """Change each."""
@@ -164,7 +164,7 @@ async def notification_refusals(trade: Trade) -> None:
     await all_hold(*(case(path, value) for path, value in changes.items()))
 
 
-@SUBJECT.should("notification-bounds", "session.token has 16-36 characters and serverCardId 1-64.", FIELD, guesses=True)
+@SUBJECT.should("notification-bounds", "session.token has 16-36 characters and serverCardId 1-64.", FIELD, waits=True)
 async def notification_bounds(trade: Trade) -> None:
     """Try what is out of them."""
     checked = await trade.checked()
@@ -191,7 +191,7 @@ async def client_ids(trade: Trade) -> None:
 @SUBJECT.must(
     "client-ids-refusals",
     "get-client-ids tells nobody but the sale's own consumer, with its access token and from its device.",
-    guesses=True,
+    waits=True,
 )
 async def client_ids_refusals(trade: Trade) -> None:
     """Ask as somebody else."""

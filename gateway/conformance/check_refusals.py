@@ -60,7 +60,7 @@ async def _still_confirms(trade: Trade, sale: Sale, document: dict[str, Any]) ->
     "tampered-serial-number",
     "A check with another consumer.device.serialNumber is refused, however little it differs; the right one is "
     "confirmed after it.",
-    guesses=True,
+    waits=True,
 )
 async def tampered_serial_number(trade: Trade) -> None:
     """Change single characters."""
@@ -71,7 +71,7 @@ async def tampered_serial_number(trade: Trade) -> None:
     "tampered-access-token",
     "A check with another session.accessToken is refused, however little it differs; the right one is "
     "confirmed after it.",
-    guesses=True,
+    waits=True,
 )
 async def tampered_access_token(trade: Trade) -> None:
     """Change single characters."""
@@ -81,7 +81,7 @@ async def tampered_access_token(trade: Trade) -> None:
 @SUBJECT.must(
     "tampered-nonce",
     "A check with another session.nonce is refused, however little it differs; the right one is confirmed after it.",
-    guesses=True,
+    waits=True,
 )
 async def tampered_nonce(trade: Trade) -> None:
     """Change single characters."""
@@ -92,14 +92,14 @@ async def tampered_nonce(trade: Trade) -> None:
     "tampered-signature",
     "A check with another session.signature is refused, however little it differs; the right one is confirmed "
     "after it.",
-    guesses=True,
+    waits=True,
 )
 async def tampered_signature(trade: Trade) -> None:
     """Change single characters."""
     await _refuses_changes(trade, _SIGNATURE)
 
 
-@SUBJECT.must("swapped-parts", "A check in which two values have changed places is refused.", guesses=True)
+@SUBJECT.must("swapped-parts", "A check in which two values have changed places is refused.", waits=True)
 async def swapped_parts(trade: Trade) -> None:
     """Swap nonce and signature, access token and nonce."""
     sale = await trade.opened()
@@ -118,7 +118,7 @@ async def swapped_parts(trade: Trade) -> None:
     "moved-characters",
     "A check in which characters moved from one value to its neighbour is refused, though their concatenation "
     "is signed the same.",
-    guesses=True,
+    waits=True,
 )
 async def moved_characters(trade: Trade) -> None:
     """Move characters between access token and serial number, which are signed one after the other."""
@@ -142,7 +142,7 @@ async def moved_characters(trade: Trade) -> None:
 @SUBJECT.must(
     "another-sale",
     "A check with the nonce, the signature or the whole session of another sale is refused.",
-    guesses=True,
+    waits=True,
 )
 async def another_sale(trade: Trade) -> None:
     """Open two sales of one device, and mix them."""
@@ -161,7 +161,7 @@ async def another_sale(trade: Trade) -> None:
     "another-amount",
     "A check with a signature over another amount is refused, though it was made with the control key.",
     needs_key=True,
-    guesses=True,
+    waits=True,
 )
 async def another_amount(trade: Trade) -> None:
     """Sign smaller amounts and other currencies."""
@@ -189,7 +189,7 @@ async def _refuses_terms(trade: Trade, sale: Sale, amount_centis: int, currency:
 @SUBJECT.must(
     "another-consumer",
     "A check with the access token of another consumer, or from another consumer's device, is refused.",
-    guesses=True,
+    waits=True,
 )
 async def another_consumer(trade: Trade) -> None:
     """Use what is right for another sale."""
@@ -202,7 +202,7 @@ async def another_consumer(trade: Trade) -> None:
     )
 
 
-@SUBJECT.must("unknown-invoice", "A check of an invoiceId that there is not is refused.", guesses=True)
+@SUBJECT.must("unknown-invoice", "A check of an invoiceId that there is not is refused.", waits=True)
 async def unknown_invoice(trade: Trade) -> None:
     """Change the invoice id of a right check."""
     sale = await trade.opened()
@@ -211,7 +211,7 @@ async def unknown_invoice(trade: Trade) -> None:
 
 
 @SUBJECT.should(
-    "silent", "Whichever value differs, the refusal says the same: nobody learns which one it was.", guesses=True
+    "silent", "Whichever value differs, the refusal says the same: nobody learns which one it was.", waits=True
 )
 async def silent(trade: Trade) -> None:
     """Compare the refusals of four values."""
@@ -230,7 +230,7 @@ async def silent(trade: Trade) -> None:
             )
 
 
-@SUBJECT.must("refusal-invoice-id", "The refusal of a check has the invoiceId beside the error.", guesses=True)
+@SUBJECT.must("refusal-invoice-id", "The refusal of a check has the invoiceId beside the error.", waits=True)
 async def refusal_invoice_id(trade: Trade) -> None:
     """Look for it."""
     sale = await trade.opened()
@@ -243,7 +243,7 @@ async def refusal_invoice_id(trade: Trade) -> None:
     "bounds",
     "Every required member of a check is a string within its bounds: serialNumber 1-50, accessToken, nonce and "
     "signature 32-128, token 16-36.",
-    guesses=True,
+    waits=True,
 )
 async def bounds(trade: Trade) -> None:
     """Try what is out of them."""

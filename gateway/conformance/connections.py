@@ -16,7 +16,7 @@ _PAUSE_SECONDS = 0.1
 _SETTLE_SECONDS = 0.3
 
 
-@SUBJECT.must("slow-body", "A body that comes in pieces, as over a phone's network, is taken.")
+@SUBJECT.must("slow-body", "A body that comes in pieces, as over a phone's network, is taken.", waits=True)
 async def slow_body(trade: Trade) -> None:
     """Send the head and the body apart, the body in pieces."""
     document = await trade.initiate_document()
@@ -28,7 +28,7 @@ async def slow_body(trade: Trade) -> None:
     await _opens(trade, document, request, [head, *pieces], "in pieces with a pause between them")
 
 
-@SUBJECT.should("chunked-body", "A body in chunks, without a Content-Length, is taken.", OURS)
+@SUBJECT.should("chunked-body", "A body in chunks, without a Content-Length, is taken.", OURS, waits=True)
 async def chunked_body(trade: Trade) -> None:
     """Send it in two chunks."""
     document = await trade.initiate_document()
@@ -48,7 +48,10 @@ async def _opens(trade: Trade, document: dict[str, object], request: Request, pi
 
 
 @SUBJECT.must(
-    "cut-body", "After a connection that was cut in the middle of a body the same request opens a sale.", FIELD
+    "cut-body",
+    "After a connection that was cut in the middle of a body the same request opens a sale.",
+    FIELD,
+    waits=True,
 )
 async def cut_body(trade: Trade) -> None:
     """Cut a body, and send the whole request with its Idempotency-Key."""
@@ -62,6 +65,7 @@ async def cut_body(trade: Trade) -> None:
 @SUBJECT.should(
     "lost-answer",
     "A request whose answer was lost gives the same session when it is sent again with its Idempotency-Key.",
+    waits=True,
 )
 async def lost_answer(trade: Trade) -> None:
     """Send a request, close the connection before the answer, and send it again twice."""
@@ -92,7 +96,7 @@ async def pipelined(trade: Trade) -> None:
     _require_all(exchanges, documents, "Send three such requests over one connection without waiting.")
 
 
-@SUBJECT.should("keep-alive", "A connection takes one request after another.")
+@SUBJECT.should("keep-alive", "A connection takes one request after another.", waits=True)
 async def keep_alive(trade: Trade) -> None:
     """Send three, with a pause between them."""
     documents = [await trade.initiate_document() for _ in range(3)]

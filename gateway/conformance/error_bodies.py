@@ -14,13 +14,14 @@ _OVERSIZE_BYTES = 2 * 2**20
 _DEEP = 10_000
 
 
-def _require_refused(exchange: Exchange, what: str) -> None:
+def _require_refused(trade: Trade, exchange: Exchange, what: str) -> None:
     refused(exchange, f"{what} to be refused")
     require_error_shape(exchange)
+    trade.refusals.append(exchange)
 
 
 async def _refuses_body(trade: Trade, body: bytes, what: str) -> None:
-    _require_refused(await trade.initiate(body), what)
+    _require_refused(trade, await trade.initiate(body), what)
 
 
 @SUBJECT.must("unknown-path", "A path that there is not is answered by the error body.")
@@ -29,7 +30,7 @@ async def unknown_path(trade: Trade) -> None:
 
     async def case(method: str, path: str) -> None:
         request = Request(method, f"{trade.terms.target}{path}", (JSON_TYPE,), b"{}" if method == "POST" else None)
-        _require_refused(await trade.send(request), f"{method} {path}")
+        _require_refused(trade, await trade.send(request), f"{method} {path}")
 
     cases = (("GET", "/verify-no-such-path"), ("POST", "/sale/no-such/operation"), ("POST", "/sale/initiate-sale/x"))
     await all_hold(*(case(*each) for each in cases))
@@ -40,7 +41,7 @@ async def wrong_method(trade: Trade) -> None:
     """Use some."""
 
     async def case(method: str, url: str) -> None:
-        _require_refused(await trade.send(Request(method, url)), f"{method} {url}")
+        _require_refused(trade, await trade.send(Request(method, url)), f"{method} {url}")
 
     target, payment_gateway = trade.terms.target, trade.terms.payment_gateway_url
     await all_hold(
@@ -133,7 +134,7 @@ async def hostile_strings(trade: Trade) -> None:
     async def case(serial_number: str) -> None:
         exchange = await trade.initiate(await trade.initiate_document(serial_number=serial_number))
         if exchange.status != 200 or exchange.error is not None:
-            _require_refused(exchange, f"the serial number {serial_number!r}")
+            _require_refused(trade, exchange, f"the serial number {serial_number!r}")
 
     await all_hold(*(case(serial_number) for serial_number in ("a\0b", "a\ud800b", "\udfff", "\ufeff\u202e")))
 
@@ -152,7 +153,7 @@ async def content_type(trade: Trade) -> None:
 
     async def case(*headers: tuple[str, str]) -> None:
         request = Request("POST", f"{trade.terms.target}/sale/initiate-sale", headers, body)
-        _require_refused(await trade.send(request), f"a body with {dict(headers) or 'no Content-Type'}")
+        _require_refused(trade, await trade.send(request), f"a body with {dict(headers) or 'no Content-Type'}")
 
     await all_hold(case(("Content-Type", "text/plain")), case(("Content-Type", "application/xml")), case())
 
@@ -178,7 +179,7 @@ async def malformed_http(trade: Trade) -> None:
     async def case(line: bytes) -> None:
         exchange = (await send_pieces(trade.wire, request, [line]))[0]
         try:
-            _require_refused(exchange, repr(line))
+            _require_refused(trade, exchange, repr(line))
         except Fault as fault:
             raise Fault(fault.expected, fault.got, sequence=f"Send the bytes {line!r} to the port.") from None
 

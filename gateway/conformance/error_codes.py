@@ -16,13 +16,15 @@ Reason: TypeAlias = ErrorReason.ValueType
 
 
 @SUBJECT.should(
-    "codes", "Each kind of error has the code of the contract's table, such as 1001 for a wrong field.", guesses=True
+    "codes", "Each kind of error has the code of the contract's table, such as 1001 for a wrong field.", waits=True
 )
 async def codes(trade: Trade) -> None:
     """Provoke every kind that can be."""
 
     async def case(reason: Reason, request: Awaitable[Exchange]) -> None:
         exchange = await request
+        if exchange.error is not None:
+            trade.refusals.append(exchange)
         if (exchange.error or {}).get("code") != str(int(reason)):
             raise Fault(f"error.code {int(reason)} ({_told(reason)})", exchange.told(), exchange)
 

@@ -38,7 +38,7 @@ async def serial_number(trade: Trade) -> None:
     await _Initiations(trade).bound("consumer.device.serialNumber", taken, ("", "x" * 51, "Ж" * 51, *NOT_STRINGS))
 
 
-@SUBJECT.must("access-token", "session.accessToken: a string of 32-128 characters.", guesses=True)
+@SUBJECT.must("access-token", "session.accessToken: a string of 32-128 characters.", waits=True)
 async def access_token(trade: Trade) -> None:
     """Try its bounds: who took one that is too short would take any."""
     await _Initiations(trade).bound("session.accessToken", (), ("", "a" * 31, "a" * 129, *NOT_STRINGS))

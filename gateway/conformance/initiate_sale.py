@@ -185,7 +185,7 @@ async def amount_as_string(trade: Trade) -> None:
         require_session_signature(trade, sale)
 
 
-@SUBJECT.should("unknown-access-token", "An access token that was never given out opens no sale.", guesses=True)
+@SUBJECT.should("unknown-access-token", "An access token that was never given out opens no sale.", waits=True)
 async def unknown_access_token(trade: Trade) -> None:
     """Try one that is well-formed."""
     if trade.terms.access_tokens:

@@ -43,8 +43,9 @@ class Requirement:
     """
     needs_key: bool = False
     """Whether it takes the endpoint's control key to tell."""
-    guesses: bool = False
-    """Whether its requests look like guesses of secrets, which a careful server answers late."""
+    waits: bool = False
+    """Whether it waits more than it works, and is tested beside the others: for answers to what looks like a guess of
+    secrets, which a careful server holds back, or as a slow client does."""
     last: bool = False
     """Whether it is about all that was seen before."""
 
@@ -76,11 +77,11 @@ class Subject:
         source: str = "",
         *,
         needs_key: bool = False,
-        guesses: bool = False,
+        waits: bool = False,
         last: bool = False,
     ) -> Callable[[Test], Test]:
         """Make a test that of a requirement which every server has to meet; arguments as of `Requirement`."""
-        return self._listing(Severity.MUST, name, sentence, source or self._source, needs_key, guesses, last)
+        return self._listing(Severity.MUST, name, sentence, source or self._source, needs_key, waits, last)
 
     def should(
         self,
@@ -89,18 +90,18 @@ class Subject:
         source: str = OURS,
         *,
         needs_key: bool = False,
-        guesses: bool = False,
+        waits: bool = False,
         last: bool = False,
     ) -> Callable[[Test], Test]:
         """Make a test that of a requirement which a server could choose otherwise; see `must`."""
-        return self._listing(Severity.SHOULD, name, sentence, source, needs_key, guesses, last)
+        return self._listing(Severity.SHOULD, name, sentence, source, needs_key, waits, last)
 
     def _listing(
-        self, severity: Severity, name: str, sentence: str, source: str, needs_key: bool, guesses: bool, last: bool
+        self, severity: Severity, name: str, sentence: str, source: str, needs_key: bool, waits: bool, last: bool
     ) -> Callable[[Test], Test]:
         def list_it(test: Test) -> Test:
             self.requirements.append(
-                Requirement(f"{self.group}.{name}", sentence, severity, source, test, needs_key, guesses, last)
+                Requirement(f"{self.group}.{name}", sentence, severity, source, test, needs_key, waits, last)
             )
             return test
 

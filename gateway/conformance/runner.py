@@ -13,7 +13,7 @@ from gateway.conformance.trade import AT_ONCE, Terms, Trade
 from gateway.conformance.wire import Wire
 
 _BESIDE = 16
-"""How many requests are under way at once whose answers may be held back."""
+"""How many requests of those that wait are under way at once."""
 
 
 class Verdict(StrEnum):
@@ -53,7 +53,7 @@ def holds(findings: Sequence[Finding], *, strict: bool) -> bool:
 
 
 class Runner:
-    """Tests requirements: one after the other, and beside them those whose answers may be held back.
+    """Tests requirements: one after the other, and beside them those that wait.
 
     Args:
         terms: how sales are made with the server.
@@ -75,9 +75,9 @@ class Runner:
         Args:
             requirements: to test.
         """
-        guesses = [each for each in requirements if each.guesses]
-        others = [each for each in requirements if not (each.guesses or each.last)]
-        found = await asyncio.gather(self._in_turn(others), *(self._in_turn([each]) for each in guesses))
+        waiting = [each for each in requirements if each.waits and not each.last]
+        others = [each for each in requirements if not (each.waits or each.last)]
+        found = await asyncio.gather(self._in_turn(others), *(self._in_turn([each]) for each in waiting))
         found.append(await self._in_turn([each for each in requirements if each.last]))
         findings = {finding.requirement.id: finding for part in found for finding in part}
         return [findings[each.id] for each in requirements]
@@ -96,7 +96,7 @@ class Runner:
         if requirement.needs_key and self._terms.control_key is None:
             return Finding(requirement, Verdict.SKIPPED, reason="it needs the control key: give --control-key-file")
         try:
-            slots = self._beside if requirement.guesses else self._slots
+            slots = self._beside if requirement.waits else self._slots
             await requirement.test(Trade(self._terms, self._wire, slots, self._refusals))
         except Fault as fault:
             return Finding(requirement, Verdict.FAILS, [fault])
