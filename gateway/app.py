@@ -1,6 +1,6 @@
 """The gateway as an ASGI application."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 import grpc
 from connectingparty.sale.v1.access_pb2 import Party
@@ -24,6 +24,7 @@ def create_app(
     *,
     deadline_seconds: float,
     is_overloaded: Callable[[], bool] = lambda: False,
+    pages: Iterable[tuple[str, ASGIApp]] = (),
 ) -> Starlette:
     """Return the application: a route for every rpc that the proto gives one, and the gateway's own.
 
@@ -32,6 +33,7 @@ def create_app(
         parties: whose rpcs are served.
         deadline_seconds: how long a call of it may take.
         is_overloaded: tells whether others should get the requests for now.
+        pages: paths that are served besides, and what answers them.
     """
     ready = Ready(channel, deadline_seconds=deadline_seconds, is_overloaded=is_overloaded)
     routes = []
@@ -44,7 +46,7 @@ def create_app(
     own: list[tuple[str, ASGIApp]] = [(Alive.path, Alive()), (Ready.path, ready)]
     if Party.PARTY_CONSUMER in parties:
         own.append((Reference.path, Reference()))
-    routes += [Route(path, endpoint, methods=["GET"]) for path, endpoint in own]
+    routes += [Route(path, endpoint, methods=["GET"]) for path, endpoint in (*own, *pages)]
     app = _Gateway(routes=routes)
     app.router.redirect_slashes = False  # a redirect would be an answer without the contract's body
     return app

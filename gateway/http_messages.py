@@ -17,11 +17,11 @@ CLIENT_CERTIFICATE_NAMES = "client_certificate_names"
 
 _REQUEST_ID_VALUE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _JSON_TYPE = b"application/json"
-_ALWAYS: tuple[tuple[bytes, bytes], ...] = (
-    (b"content-type", _JSON_TYPE),
+_ALWAYS: Headers = (
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
 )
+_JSON: Headers = ((b"content-type", _JSON_TYPE), *_ALWAYS)
 
 
 def header_values(scope: Scope, name: bytes) -> list[bytes]:
@@ -78,8 +78,25 @@ async def send_json(scope: Scope, send: Send, status: int, body: bytes, headers:
         body: JSON in UTF-8.
         headers: to be sent with it.
     """
+    await _send(scope, send, status, body, (*_JSON, *headers))
+
+
+async def send_content(scope: Scope, send: Send, content_type: bytes, body: bytes, headers: Headers = ()) -> None:
+    """Send an answer that is no JSON of the contract: what there is of a page.
+
+    Args:
+        scope: of the request.
+        send: of the request.
+        content_type: of the body.
+        body: of the answer.
+        headers: to be sent with it.
+    """
+    await _send(scope, send, 200, body, ((b"content-type", content_type), *_ALWAYS, *headers))
+
+
+async def _send(scope: Scope, send: Send, status: int, body: bytes, headers: Headers) -> None:
     record: RequestRecord = scope["state"]["record"]
     record.status = status
     own = ((b"content-length", b"%d" % len(body)), (REQUEST_ID, record.request_id.encode()))
-    await send({"type": "http.response.start", "status": status, "headers": [*_ALWAYS, *own, *headers]})
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, *own]})
     await send({"type": "http.response.body", "body": body})

@@ -4,17 +4,19 @@ import asyncio
 import resource
 import socket
 import ssl
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import grpc
 import structlog
 from connectingparty.sale.v1.access_pb2 import Party
+from starlette.types import ASGIApp
 
 from gateway.app import PARTIES, create_app
 from gateway.client_addresses import TrustedProxies
 from gateway.http_limits import Limits, Load
 from gateway.http_server import HttpServer
+from gateway.pages import Development
 from gateway.program.http_tls import HttpTls
 from gateway.program.listening import bind, bound_address, not_listening
 from gateway.program.settings import HttpSettings, ListenerSettings, ProgramSettings
@@ -59,13 +61,21 @@ class HttpPorts:
         settings: of the program.
         channel: to the service.
         sockets: of the ports.
+        development: what the pages have in development mode; None outside it.
 
     Raises:
         ConfigurationError: the file of a certificate can't be used.
     """
 
-    def __init__(self, settings: ProgramSettings, channel: grpc.aio.Channel, sockets: HttpSockets) -> None:
+    def __init__(
+        self,
+        settings: ProgramSettings,
+        channel: grpc.aio.Channel,
+        sockets: HttpSockets,
+        development: Development | None = None,
+    ) -> None:
         self._settings = settings
+        self._development = development
         self._channel = channel
         self._load = Load(_limits(settings.http))
         self._proxies = TrustedProxies(settings.http.trusted_proxies)
@@ -136,6 +146,7 @@ class HttpPorts:
             parties,
             deadline_seconds=http.deadline.total_seconds(),
             is_overloaded=lambda: http.limits.unready_when_overloaded and self._load.is_overloaded,
+            pages=self._pages(parties),
         )
         return HttpServer(
             app,
@@ -145,6 +156,14 @@ class HttpPorts:
             tls_context=None if tls is None else tls.context,
             grace_seconds=self._settings.shutdown_grace.total_seconds(),
         )
+
+    def _pages(self, parties: Collection[Party.ValueType]) -> Iterable[tuple[str, ASGIApp]]:
+        if not self._settings.http.docs or Party.PARTY_CONSUMER not in parties:
+            return ()
+        from gateway.pages.site import page_routes  # noqa: PLC0415  # only where there are pages
+
+        deadline_seconds = self._settings.http.deadline.total_seconds()
+        return page_routes(self._channel, parties, self._development, deadline_seconds=deadline_seconds)
 
     async def _tell(self) -> None:
         while True:

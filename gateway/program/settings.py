@@ -146,6 +146,8 @@ class HttpSettings(ListenerSettings):
     """Largest body of a request in bytes."""
     trusted_proxies: tuple[NetworkSetting, ...] = ()
     """From where X-Forwarded-For is believed."""
+    docs: bool = False
+    """Whether the pages under `/docs` are served."""
     limits: HttpLimitsSettings = HttpLimitsSettings()
     payment_gateway: ListenerSettings | None = None
     """A port for what payment gateways send, which the other one does not serve then. With `client_ca` every client

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from gateway.pages import Development
 from gateway.parties.development import CONTROL_KEY, ENDPOINT_ID
 from gateway.program.settings import ConfigurationError
 from gateway.program.values import Address
@@ -18,7 +19,7 @@ _ENDPOINT = {"id": ENDPOINT_ID, "provider": "SBC", "control_keys": [CONTROL_KEY]
 
 
 def with_development_defaults(settings: ServiceSettings) -> ServiceSettings:
-    """Return settings with an endpoint and a store, unless they have them, and with reflection.
+    """Return settings with an endpoint, a store and the pages, unless they say otherwise, and with reflection.
 
     Raises:
         ConfigurationError: they would let another host in.
@@ -30,7 +31,25 @@ def with_development_defaults(settings: ServiceSettings) -> ServiceSettings:
     grpc, store = settings.grpc.model_copy(update={"reflection": True}), settings.store
     if "url" not in store.model_fields_set:
         store = store.model_copy(update={"url": _STORE})
-    return settings.in_development(endpoints, grpc, store)
+    http = (
+        settings.http if "docs" in settings.http.model_fields_set else settings.http.model_copy(update={"docs": True})
+    )
+    return settings.in_development(endpoints, grpc, store, http)
+
+
+def pages_of(settings: ServiceSettings) -> Development | None:
+    """Return what the pages have in development mode; None outside it.
+
+    Args:
+        settings: of the server.
+    """
+    return Development(_known_key(settings)) if settings.development else None
+
+
+def _known_key(settings: ServiceSettings) -> str | None:
+    """Return the control key where it is the one that everybody knows."""
+    keys = [key.get_secret_value() for key in settings.endpoints[0].control_keys]
+    return CONTROL_KEY if keys == [CONTROL_KEY] else None
 
 
 def banner(settings: ServiceSettings, http: str | None, grpc: Address, sandbox: str | None) -> str:
@@ -43,7 +62,6 @@ def banner(settings: ServiceSettings, http: str | None, grpc: Address, sandbox: 
         sandbox: where the sandbox payment gateway listens, if it does.
     """
     endpoint = settings.endpoints[0]
-    keys = [key.get_secret_value() for key in endpoint.control_keys]
     lines = [
         "Connecting Party's server, development mode: loopback only.",
         "",
@@ -51,9 +69,11 @@ def banner(settings: ServiceSettings, http: str | None, grpc: Address, sandbox: 
         f"  gRPC          {grpc} (plaintext, with reflection)",
         f"  sandbox       {f'http://{sandbox}, a payment gateway to try with' if sandbox else 'none'}",
         f"  endpoint id   {endpoint.id}",
-        f"  control key   {CONTROL_KEY if keys == [CONTROL_KEY] else 'as configured'}",
+        f"  control key   {_known_key(settings) or 'as configured'}",
         f"  data          {settings.store.place}",
     ]
+    if http and settings.http.docs:
+        lines.insert(3, f"  pages         http://{http}/docs")
     if http:
         lines += ["", "Initiate a sale:", "", _curl(f"http://{http}", min(endpoint.currencies)), ""]
     return "\n".join(lines)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import structlog
+from connectingparty.sale.v1.access_pb2 import Role
 
 from gateway.program.file_checks import warn
 from gateway.program.http_ports import HttpPorts, HttpSockets
@@ -22,7 +23,7 @@ from service.errors import StoreUnavailable
 from service.identifiers import utc_now
 from service.origin import Origin, begin_from
 from service.program.checks import suspicious_settings, unused_tables
-from service.program.development import DEVELOPER, with_development_defaults
+from service.program.development import DEVELOPER, pages_of, with_development_defaults
 from service.program.domain import Domain, create_domain
 from service.program.filter_settings import slowness_of
 from service.program.fingerprints import fingerprints
@@ -80,9 +81,10 @@ class ServiceServer:
             watch_patience=settings.watch.patience,
             reflection=settings.grpc.reflection,
             reuse_port=settings.workers > 1,
+            in_process_roles={Role.ROLE_GATEWAY, *([Role.ROLE_READER] if settings.development else [])},
         )
         self._housekeeping: asyncio.Task[None] | None = None
-        self._http = None if sockets is None else HttpPorts(settings, self._rpc.channel(), sockets)
+        self._http = None if sockets is None else HttpPorts(settings, self._rpc.channel(), sockets, pages_of(settings))
 
     async def start(self) -> None:
         """Listen on both ports.

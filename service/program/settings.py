@@ -9,6 +9,7 @@ from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
 from gateway.program.settings import (
     ConfigurationError,
+    HttpSettings,
     ListenerSettings,
     ProgramSettings,
     Section,
@@ -219,10 +220,10 @@ class ServiceSettings(ProgramSettings):
         return self._development
 
     def in_development(
-        self, endpoints: "tuple[EndpointSettings, ...]", grpc: GrpcSettings, store: StoreSettings
+        self, endpoints: "tuple[EndpointSettings, ...]", grpc: GrpcSettings, store: StoreSettings, http: HttpSettings
     ) -> "ServiceSettings":
         """Return these settings with others of development mode in their places."""
-        settings = self.model_copy(update={"endpoints": endpoints, "grpc": grpc, "store": store})
+        settings = self.model_copy(update={"endpoints": endpoints, "grpc": grpc, "store": store, "http": http})
         settings._development = True
         return settings
 

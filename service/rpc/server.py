@@ -1,7 +1,7 @@
 """The domain as a gRPC server: on a port, and for callers in the same process."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import timedelta
 from typing import Any
 
@@ -45,7 +45,8 @@ from service.rpc.slowing import Slowing
 from service.sale_events import SaleEvents
 from service.store import Store
 
-_GATEWAY_IN_PROCESS = Caller("gateway in process", frozenset({Role.ROLE_GATEWAY}))
+_IN_PROCESS = "gateway in process"
+_GATEWAY_ROLES = frozenset({Role.ROLE_GATEWAY})
 
 _SERVICES = tuple(
     service.full_name
@@ -79,6 +80,7 @@ class SaleServer:
         watch_patience: how long a reader of WatchSales may take nothing.
         reflection: whether callers may ask what rpcs there are.
         reuse_port: whether several processes listen on one port.
+        in_process_roles: what the gateway in this process may do.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class SaleServer:
         watch_patience: timedelta,
         reflection: bool,
         reuse_port: bool,
+        in_process_roles: Set[Role.ValueType] = _GATEWAY_ROLES,
     ) -> None:
         self._reader = domain.reader
         self._credentials = credentials
@@ -120,7 +123,8 @@ class SaleServer:
             self._server, (admission, RequestLog(), *errors, by_port, reception, *inside), on_demand
         )
         by_stream = Authorization(identify, peer_of_stream)
-        in_process = Authorization(lambda credentials: _GATEWAY_IN_PROCESS, peer_in_process)
+        gateway = Caller(_IN_PROCESS, frozenset(in_process_roles))
+        in_process = Authorization(lambda credentials: gateway, peer_in_process)
         targets = (
             on_port,
             InterceptedServer(on_streams, (admission, RequestLog(), *errors, by_stream, *inside)),
