@@ -1,18 +1,11 @@
 """`/docs/signatures`: what is signed, and what is wrong with a signature. All of it is computed by the browser."""
 
-import json
 from collections.abc import Mapping
-from importlib.resources import files
-from typing import Any
 
 from gateway.pages.layout import SIGNATURES, page
 from gateway.pages.markup import Markup, element
+from gateway.pages.signature_words import KINDS, SignatureKind
 from gateway.pages.trying import labelled
-
-KINDS_AND_MISTAKES: Mapping[str, Any] = json.loads(
-    (files("gateway.pages") / "assets" / "signatures.json").read_text(encoding="utf-8")
-)
-"""Which signatures there are, of what parts, and the words for each mistake; the page reads the same file."""
 
 
 def signatures_page(pages: Mapping[str, str], control_key: str | None) -> bytes:
@@ -22,7 +15,6 @@ def signatures_page(pages: Mapping[str, str], control_key: str | None) -> bytes:
         pages: those to be led to.
         control_key: of development mode, if it is the one that counts.
     """
-    kinds = KINDS_AND_MISTAKES["kinds"]
     return page(
         pages[SIGNATURES],
         element("p", _INTRODUCTION, class_="lead"),
@@ -30,8 +22,8 @@ def signatures_page(pages: Mapping[str, str], control_key: str | None) -> bytes:
         element("p", _INSECURE, class_="warning insecure", hidden=True),
         element(
             "form",
-            _choice(kinds),
-            [_parts(name, kind) for name, kind in kinds.items()],
+            _choice(),
+            [_parts(name, kind) for name, kind in KINDS.items()],
             _key(control_key),
             _pasted(),
             class_="debugger",
@@ -39,7 +31,7 @@ def signatures_page(pages: Mapping[str, str], control_key: str | None) -> bytes:
             autocomplete="off",
             aria_label="Signature debugger",
         ),
-        element("section", element("h2", "How they are made"), _made(kinds)),
+        element("section", element("h2", "How they are made"), _made()),
         pages=pages,
         current=SIGNATURES,
         script="signatures.js",
@@ -58,20 +50,20 @@ _INSECURE = (
 )
 
 
-def _choice(kinds: Mapping[str, Any]) -> Markup:
+def _choice() -> Markup:
     options = [
         element(
             "label",
             element("input", type="radio", name_="kind", value=name, checked=not place),
             " ",
-            kind["title"],
+            kind.title,
         )
-        for place, (name, kind) in enumerate(kinds.items())
+        for place, (name, kind) in enumerate(KINDS.items())
     ]
     return element("fieldset", element("legend", "Which signature"), options, class_="choice")
 
 
-def _parts(name: str, kind: Mapping[str, Any]) -> Markup:
+def _parts(name: str, kind: SignatureKind) -> Markup:
     controls = [
         labelled(
             [element("span", class_=f"swatch part-{place}", aria_hidden="true"), " ", element("code", part)],
@@ -82,10 +74,10 @@ def _parts(name: str, kind: Mapping[str, Any]) -> Markup:
                 data_part=part,
                 spellcheck="false",
                 autocapitalize="off",
-                placeholder="left out" if part in kind.get("optional", ()) else None,
+                placeholder="left out" if part in kind.optional else None,
             ),
         )
-        for place, part in enumerate(kind["parts"])
+        for place, part in enumerate(kind.parts)
     ]
     return element(
         "fieldset", element("legend", "Parts, in the order in which they are signed"), controls, data_kind=name
@@ -123,24 +115,24 @@ def _pasted() -> Markup:
     )
 
 
-def _made(kinds: Mapping[str, Any]) -> Markup:
+def _made() -> Markup:
     return element(
         "dl",
         [
             element(
                 "div",
-                element("dt", kind["title"], " ", element("span", kind["told"], class_="type")),
+                element("dt", kind.title, " ", element("span", kind.told, class_="type")),
                 element("dd", _recipe(kind)),
             )
-            for kind in kinds.values()
+            for kind in KINDS.values()
         ],
         class_="fields",
     )
 
 
-def _recipe(kind: Mapping[str, Any]) -> str:
-    parts = " + ".join(f"[{part}]" if part in kind.get("optional", ()) else part for part in kind["parts"])
-    if "key" in kind:
+def _recipe(kind: SignatureKind) -> str:
+    parts = " + ".join(f"[{part}]" if part in kind.optional else part for part in kind.parts)
+    if kind.key:
         made = f"Lower-case hexadecimal SHA-1 of {parts} + the control key as it is written, dashes and all."
     else:
         made = f"Hexadecimal HMAC-SHA1 of {parts} under the control key: its digits, without dashes, decoded to bytes."

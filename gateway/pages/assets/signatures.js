@@ -12,7 +12,7 @@ const stringPlace = document.getElementById("string");
 const signaturePlace = document.getElementById("signature");
 const inputsOf = (kind) => [...form.querySelectorAll(`[data-kind="${kind}"] [data-part]`)];
 
-const { kinds, mistakes } = await (await fetch("/docs/assets/signatures.json")).json();
+const { kinds, mistakes, verdicts } = await (await fetch("/docs/assets/signatures.json")).json();
 let turn = 0;
 
 function chosen() {
@@ -87,18 +87,14 @@ async function judge() {
 }
 
 function tell(found) {
-  if (found === null) {
-    say(
-      "wrong",
-      create("strong", {}, "It does not match"),
-      ", and no single mistake that is known here would have made it, nor two of them. Compare each part with what was sent: the values may be of another sale, or the key of another endpoint.",
-    );
-  } else if (found.length === 0) {
-    say("right", create("strong", {}, "It matches."));
-  } else {
-    const items = found.map((mistake) => create("li", { "data-mistake": mistake.id }, sentence(mistake)));
-    say("wrong", create("p", {}, create("strong", {}, "It does not match. "), "This would have made it:"), create("ul", {}, ...items));
+  if (found?.length === 0) {
+    say("right", create("strong", {}, verdicts.right));
+    return;
   }
+  const reasons = found
+    ? found.map((mistake) => create("li", { "data-mistake": mistake.id }, sentence(mistake)))
+    : [create("li", {}, verdicts.unknown)];
+  say("wrong", create("p", {}, create("strong", {}, verdicts.wrong)), create("ul", {}, ...reasons));
 }
 
 if (canSign) {
