@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import click
 
+from gateway.parties.development import CONTROL_KEY
 from gateway.program.options import config_option
 from gateway.program.settings import ConfigurationError, load_settings
-from service.program.development import CONTROL_KEY
 from service.program.settings import ServiceSettings, endpoints_of
 from service.signing import ControlKey, parse_control_key
 
