@@ -16,7 +16,8 @@ from gateway.program.values import FileOf
 
 _KEYS = frozenset({"control_keys", "key", "password"})
 """Settings that are one, whichever program reads them."""
-_SOON = timedelta(days=14)
+SOON = timedelta(days=14)
+"""How long before its end a certificate is told, unless it is said otherwise."""
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -35,7 +36,7 @@ def warn(suspicions: Iterable[Suspicion]) -> None:
 
 
 def suspicious_files(
-    settings: BaseModel, config: Path | None, now: datetime, unused: Collection[str] = ()
+    settings: BaseModel, config: Path | None, now: datetime, unused: Collection[str] = (), soon: timedelta = SOON
 ) -> Iterator[Suspicion]:
     """Return which files with keys others than their owner can read, and which certificates are about to end.
 
@@ -44,6 +45,7 @@ def suspicious_files(
         config: the file that they are from.
         now: the present.
         unused: tables that the program has no use for.
+        soon: how long before its end a certificate is told.
     """
     used = {
         kind: [each for each in _files(settings, kind) if each[0].partition(".")[0] not in unused] for kind in FileOf
@@ -55,7 +57,7 @@ def suspicious_files(
         if _is_readable_by_others(path):
             yield Suspicion("file readable by others", {"setting": name, "file": str(path)})
     for name, path in used[FileOf.CERTIFICATE]:
-        if (found := _lifetime(path)) is not None and (event := _event(*found, now)) is not None:
+        if (found := _lifetime(path)) is not None and (event := _event(*found, now, soon)) is not None:
             begins, ends = (time.isoformat().replace("+00:00", "Z") for time in found)
             yield Suspicion(event, {"setting": name, "file": str(path), "begins": begins, "ends": ends})
 
@@ -91,12 +93,12 @@ def _lifetime(path: Path) -> tuple[datetime, datetime] | None:
     return None
 
 
-def _event(begins: datetime, ends: datetime, now: datetime) -> str | None:
+def _event(begins: datetime, ends: datetime, now: datetime, soon: timedelta) -> str | None:
     if now < begins:
         return "certificate not valid yet"
     if now > ends:
         return "certificate has ended"
-    return "certificate ends soon" if ends - now <= _SOON else None
+    return "certificate ends soon" if ends - now <= soon else None
 
 
 def _parsed(config: Path) -> Any:

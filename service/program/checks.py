@@ -1,10 +1,10 @@
 """What is suspicious about the settings of the service, and no reason to refuse them."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from gateway.program.file_checks import Suspicion, suspicious_files
+from gateway.program.file_checks import SOON, Suspicion, suspicious_files
 from service.program.settings import ServiceSettings
 
 
@@ -18,7 +18,7 @@ def unused_tables(*, serves_http: bool) -> set[str]:
 
 
 def suspicious_settings(
-    settings: ServiceSettings, config: Path | None, now: datetime, *, serves_http: bool
+    settings: ServiceSettings, config: Path | None, now: datetime, *, serves_http: bool, soon: timedelta = SOON
 ) -> Iterator[Suspicion]:
     """Return what whoever runs the server should look at.
 
@@ -27,10 +27,11 @@ def suspicious_settings(
         config: the file that they are from.
         now: the present.
         serves_http: whether the JSON gateway is in the same process.
+        soon: how long before its end a certificate is told.
     """
     if serves_http:
         yield from _certificates_never_asked_for(settings)
-    yield from suspicious_files(settings, config, now, unused_tables(serves_http=serves_http))
+    yield from suspicious_files(settings, config, now, unused_tables(serves_http=serves_http), soon=soon)
 
 
 def _certificates_never_asked_for(settings: ServiceSettings) -> Iterator[Suspicion]:

@@ -30,7 +30,7 @@ from service.program.serve import serve as serve_process
 from service.program.serve import serve_worker
 from service.program.settings import ServiceSettings, callers_of, endpoints_of, vault_keys_of
 
-_IMPORTED_LATE = ("cards", "copy", "endpoints", "explain", "sales", "sign", "tokens")
+_IMPORTED_LATE = ("cards", "copy", "doctor", "endpoints", "explain", "sales", "sign", "tokens")
 """Commands that are in a module of their own, under the same name."""
 _log = structlog.stdlib.get_logger(__name__)
 

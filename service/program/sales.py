@@ -32,7 +32,7 @@ from service.program.request_options import field_options, request_of
 _PAGE = 500
 _RECONNECT_SECONDS = 1.0
 _LIST_HEAD = ("initiated", "invoice id", "state", "amount", "endpoint", "consumer")
-_EVENT_HEAD = ("time", "what", "answer", "state", "by", "from", "ms")
+_EVENT_HEAD = ("time", "what", "state", "by", "from", "ms", "answer")
 
 
 @click.group()
@@ -166,9 +166,9 @@ def _event_row(event: SaleEvent) -> tuple[str, ...]:
     return (
         time_text(event.event_time),
         what,
-        answer,
         " ".join(enum_text(SaleState, state) for state in event.states),
         event.caller,
         event.address,
         f"{event.duration.ToMicroseconds() / 1000:.1f}" if event.caller else "",
+        answer,
     )

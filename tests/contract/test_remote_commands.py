@@ -91,7 +91,7 @@ def test_support_reads_what_happened_to_a_sale(ask: Any, shop: OverHttp) -> None
     assert told["invoice id"].strip() == invoice_id
     assert told["amount"].strip() == "10.42 EUR (a report differs)"
     head, *lines = events.splitlines()
-    assert head.split() == ["time", "what", "answer", "state", "by", "from", "ms"]
+    assert head.split() == ["time", "what", "state", "by", "from", "ms", "answer"]
     assert [line[26:].split("  ")[0] for line in lines] == [
         "InitiateSale",
         "CheckSale",

@@ -2,8 +2,6 @@
 
 from importlib.resources.abc import Traversable
 
-import asyncpg
-
 from service.store import migrations
 from service.store.migrations import SchemaMismatch, numbered_steps, refuse_newer
 from service.store.postgresql.database import Connection
@@ -13,6 +11,7 @@ _CREATE_TABLE = (
     "CREATE TABLE IF NOT EXISTS schema_migrations"
     " (version integer PRIMARY KEY, apply_time timestamptz NOT NULL DEFAULT now())"
 )
+_HAS_TABLE = "SELECT to_regclass('schema_migrations') IS NOT NULL"
 _SELECT_VERSION = "SELECT coalesce(max(version), 0) FROM schema_migrations"
 
 
@@ -46,12 +45,21 @@ async def require_current(connection: Connection) -> int:
     Raises:
         SchemaMismatch: it is one.
     """
-    try:
-        version = int(await connection.fetchval(_SELECT_VERSION))
-    except asyncpg.UndefinedTableError:
-        version = 0
-    migrations.require_current(version, len(_steps()))
+    version = await stored_version(connection)
+    migrations.require_current(version, known_version())
     return version
+
+
+def known_version() -> int:
+    """Return the version of the schema that this version of the program works with."""
+    return len(_steps())
+
+
+async def stored_version(connection: Connection) -> int:
+    """Return the version that the schema has; 0 where there is none."""
+    if await connection.fetchval(_HAS_TABLE):
+        return int(await connection.fetchval(_SELECT_VERSION))
+    return 0
 
 
 async def begin_use(connection: Connection) -> None:

@@ -47,7 +47,7 @@ def open_writer(path: Path) -> apsw.Connection:
         StoreUnavailable: the file can't be opened.
         RuntimeError: the SQLite library is not sound, or the file was written by a newer version of this program.
     """
-    require_sound_version(apsw.sqlite_lib_version())
+    require_sound_version(sqlite_version())
     with errors_as_unavailable():
         _create_file(path)
         connection = open_connection(path)
@@ -125,6 +125,11 @@ class SqliteTransactions:
                 self._connection.execute("ROLLBACK")
 
 
+def sqlite_version() -> str:
+    """Return the version of the SQLite library."""
+    return apsw.sqlite_lib_version()
+
+
 def require_sound_version(version: str) -> None:
     """Refuse a version of SQLite that can lose what it committed.
 
@@ -169,6 +174,11 @@ class _Patience:
         return time.monotonic() - self._since < BUSY_TIMEOUT_MS / 1000
 
 
+def known_version() -> int:
+    """Return the version of the schema that this version of the program works with."""
+    return len(_steps())
+
+
 def require_current(path: Path) -> int:
     """Return the version of a file's schema, and refuse one that this version of the program does not work with.
 
@@ -179,7 +189,7 @@ def require_current(path: Path) -> int:
     with errors_as_unavailable(), closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)  # a server may just be opening or closing it
         version: int = connection.pragma("user_version")
-    migrations.require_current(version, len(_steps()))
+    migrations.require_current(version, known_version())
     return version
 
 
