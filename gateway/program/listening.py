@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Mapping
+from contextlib import ExitStack
 from ipaddress import ip_address
 from itertools import combinations
 from typing import Any
@@ -41,11 +42,13 @@ def bind(address: Address, setting: str, *, reuse_port: bool = False) -> socket.
     """
     try:
         family, kind, protocol, where = _resolved(address)
-        bound = socket.socket(family, kind, protocol)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        bound.bind(where)
+        with ExitStack() as until_bound:
+            bound = until_bound.enter_context(socket.socket(family, kind, protocol))
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if reuse_port:
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            bound.bind(where)
+            until_bound.pop_all()
     except OSError as error:
         raise not_listening(setting, address, error) from None
     return bound

@@ -92,10 +92,9 @@ class Patient:
         with closing(apsw.Connection(str(self.store))) as connection:
             connection.execute(statement)
 
-    def serve_once(self) -> None:
-        """Let a server make the store."""
-        with running(self.arguments(), self.folder / "log") as program:
-            assert program.stop() == 0
+    def make_store(self) -> None:
+        """Make the store as a server does when it starts."""
+        assert CliRunner().invoke(main, ["migrate", f"--store={self.url}"]).exit_code == 0
 
 
 def free_address() -> str:
@@ -121,7 +120,7 @@ def test_a_server_that_could_start_is_well_and_nothing_is_changed_by_looking(pat
     before = files()
     assert patient.complaints() == {}
     assert files() == before
-    patient.serve_once()
+    patient.make_store()
     before = files()
 
     told = patient.examine()
@@ -211,8 +210,9 @@ def without_names(folder: Path) -> tuple[bytes, Path]:
     """Return a certificate of no host, signed by itself, and the file of its key."""
     key, path, now = ec.generate_private_key(ec.SECP256R1()), folder / "nameless.key", datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "nameless")])
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now)
-    signed = builder.not_valid_after(now + timedelta(days=60)).sign(key, hashes.SHA256())
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now).not_valid_after(now + timedelta(days=60))
+    signed = builder.sign(key, hashes.SHA256())
     pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     path.write_bytes(key.private_bytes(pem, form, serialization.NoEncryption()))
     path.chmod(0o600)
@@ -226,14 +226,14 @@ def test_a_store_that_others_could_read_or_replace_is_found(patient: Patient) ->
         f"everybody may put files into {patient.store.parent}",
         f"chmod 700 {patient.store.parent}: the file could be replaced.",
     )
-    patient.serve_once()
+    patient.make_store()
     patient.store.chmod(0o640)
     assert the_only(patient.complaints(), "store file").advice == f"chmod 600 {patient.store}: sales are in it."
 
 
 @pytest.mark.parametrize(("version", "grade"), [(known_version() - 1, "WARN"), (known_version() + 1, "FAIL")])
 def test_a_schema_of_another_version_is_found(patient: Patient, version: int, grade: str) -> None:
-    patient.serve_once()
+    patient.make_store()
     patient.execute(f"PRAGMA user_version = {version}")
 
     told = the_only(patient.complaints(), "store schema")
@@ -243,7 +243,7 @@ def test_a_schema_of_another_version_is_found(patient: Patient, version: int, gr
 
 
 def test_a_clock_that_went_back_is_found(patient: Patient) -> None:
-    patient.serve_once()
+    patient.make_store()
     later = microseconds(datetime.now(UTC) + timedelta(hours=1))
     patient.execute(f"INSERT INTO sale_changes VALUES (1, {later}, 'x', {later}, 'INITIATED', NULL, NULL, NULL, 0)")
 
@@ -254,7 +254,7 @@ def test_a_clock_that_went_back_is_found(patient: Patient) -> None:
 
 
 def test_a_damaged_store_is_found(patient: Patient) -> None:
-    patient.serve_once()
+    patient.make_store()
     patient.execute("CREATE TABLE filler AS SELECT hex(randomblob(3000)) AS text FROM (VALUES (1), (2), (3), (4))")
     patient.execute("CREATE INDEX filler_text ON filler (text)")
     patient.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -334,11 +334,11 @@ def in_database(url: str, statement: str) -> None:
 
 
 def test_a_database_is_examined_as_a_file_is(patient: Patient, database: str) -> None:
-    patient.url = database
+    patient.url = f"{database}_without_tables"
     told = the_only(patient.complaints(), "store schema")
     assert told.grade == "FAIL"
     assert told.found.endswith("run sale-service migrate")
-    assert CliRunner().invoke(main, ["migrate", f"--store={database}"]).exit_code == 0
+    patient.url = database
 
     assert patient.complaints() == {}
     assert "is reached, PostgreSQL " in patient.examine()["store"].found

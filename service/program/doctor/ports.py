@@ -18,7 +18,7 @@ from gateway.program.values import Address
 from service.program.doctor.findings import Finding, Grade
 from service.program.settings import ServiceSettings
 
-_SECONDS = 5.0
+_SECONDS = 2.0
 _OTHER = "Stop what listens there, or listen elsewhere."
 _RELOAD = "Send the server SIGHUP, so that it reads the file again."
 
