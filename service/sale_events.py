@@ -1,6 +1,7 @@
 """Keeping the requests that name sales, for those who ask later what happened to one. No request waits for that."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Sequence
 from secrets import randbelow
@@ -8,6 +9,7 @@ from secrets import randbelow
 import structlog
 
 from service.errors import StoreUnavailable
+from service.origin import Origin
 from service.store import EVENTS_A_MICROSECOND, SaleEvent, Store
 
 FLUSH_SECONDS = 0.1
@@ -41,22 +43,18 @@ class SaleEvents:
         invoice_id: str,
         rpc: str,
         begin_ns: int,
-        end_ns: int,
-        caller: str,
-        address: str | None,
+        origin: Origin,
         request_id: str,
         error_reason: int = 0,
         error_message: str | None = None,
     ) -> None:
-        """Keep a request soon. Of an invoice id that no sale has nothing is kept.
+        """Keep a request that has just been answered, soon. Of an invoice id that no sale has nothing is kept.
 
         Args:
             invoice_id: that it named.
             rpc: service and rpc, as in `SaleService.CheckSale`.
             begin_ns: when it was received, in nanoseconds since 1970.
-            end_ns: when it was answered.
-            caller: name of who has called.
-            address: of whoever has sent it.
+            origin: where it came from.
             request_id: its id in the logs.
             error_reason: why it was refused; 0 for a success.
             error_message: what was answered, if that is not what is always said for the reason.
@@ -64,15 +62,16 @@ class SaleEvents:
         if len(self._waiting) >= _MAX_WAITING:
             self._lost += 1
             return
+        begin = begin_ns // 1000
         self._number = (self._number + 1) % EVENTS_A_MICROSECOND
         self._waiting.append(
             SaleEvent(
                 invoice_id,
-                begin_ns // 1000 * EVENTS_A_MICROSECOND + self._number,
-                end_ns // 1000 - begin_ns // 1000 + 1,
+                begin * EVENTS_A_MICROSECOND + self._number,
+                time.time_ns() // 1000 - begin + 1,
                 rpc,
-                caller,
-                address,
+                origin.caller,
+                origin.address,
                 request_id,
                 error_reason,
                 error_message and error_message[:_MAX_MESSAGE],

@@ -4,13 +4,14 @@ import asyncio
 import time
 from typing import Any
 
+import grpc
 from connectingparty.sale.v1.access_pb2 import Role, access
 from connectingparty.sale.v1.sale_service_pb2 import DESCRIPTOR
 
 from service.call_log import known_of_call
 from service.errors import ErrorReason, SaleError, kind_of
 from service.origin import origin_of_call
-from service.rpc.interceptors import Behaviour, CallInterceptor, Context, Handler
+from service.rpc.interceptors import Context, Handler
 from service.sale_events import SaleEvents
 
 _NAMES = ("invoice_id", "client_orderid")
@@ -39,45 +40,39 @@ class SaleCalls:
         if rpc is None or rpc.GetOptions().Extensions[access].role == Role.ROLE_READER:
             return handler
         field = next((field.name for field in rpc.input_type.fields if field.name in _NAMES), None)
-        return _NotedCall(self._events, f"{_SERVICE.name}.{name}", field).intercept(method, handler)
+        return _noted(handler, self._events, f"{_SERVICE.name}.{name}", field)
 
 
-class _NotedCall(CallInterceptor):
-    def __init__(self, events: SaleEvents, rpc: str, field: str | None) -> None:
-        self._events = events
-        self._rpc = rpc
-        self._field = field
+def _noted(handler: Handler, events: SaleEvents, rpc: str, field: str | None) -> Handler:
+    proceed: Any = handler.unary_unary
 
-    async def around(self, method: str, request: Any, context: Context, proceed: Behaviour) -> Any:
-        """See `CallInterceptor`."""
-        begin = time.time_ns()
+    def note(begin_ns: int, request: Any, reason: int = 0, message: str | None = None) -> None:
+        known = known_of_call()
+        invoice_id = known.get("invoice_id") or (field and getattr(request, field, None))
+        if invoice_id:
+            events.note(invoice_id, rpc, begin_ns, origin_of_call(), known["request_id"], reason, message)
+
+    # A coroutine of its own, where a `CallInterceptor` has two: this is on the way of every request.
+    async def behaviour(request: Any, context: Context) -> Any:
+        begin_ns = time.time_ns()
         try:
             response = await proceed(request, context)
         except SaleError as error:
             usual = kind_of(error.reason).message
-            self._note(begin, request, error.reason, None if str(error) == usual else str(error))
+            note(begin_ns, request, error.reason, None if str(error) == usual else str(error))
             raise
         except asyncio.CancelledError:
-            self._note(begin, request, ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, _NOBODY_WAITED)
+            note(begin_ns, request, ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, _NOBODY_WAITED)
             raise
         except Exception:
-            self._note(begin, request, ErrorReason.ERROR_REASON_SERVER_FAILED)
+            note(begin_ns, request, ErrorReason.ERROR_REASON_SERVER_FAILED)
             raise
-        self._note(begin, request)
+        note(begin_ns, request)
         return response
 
-    def _note(self, begin: int, request: Any, reason: int = 0, message: str | None = None) -> None:
-        known, origin = known_of_call(), origin_of_call()
-        invoice_id = known.get("invoice_id") or (self._field and getattr(request, self._field, None))
-        if invoice_id:
-            self._events.note(
-                invoice_id,
-                self._rpc,
-                begin,
-                time.time_ns(),
-                origin.caller,
-                origin.address,
-                known["request_id"],
-                reason,
-                message,
-            )
+    noted: Handler = grpc.unary_unary_rpc_method_handler(
+        behaviour,
+        request_deserializer=handler.request_deserializer,
+        response_serializer=handler.response_serializer,
+    )
+    return noted

@@ -114,9 +114,8 @@ class StatusReport:
     receive_time: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class SaleEvent:
-    """A request that named a sale, and how it was answered."""
+class SaleEvent(NamedTuple):
+    """A request that named a sale, and how it was answered: the values as a database has them, one for each request."""
 
     invoice_id: str
     event_id: int

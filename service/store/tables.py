@@ -77,7 +77,7 @@ class Table(Generic[RecordT]):
 
     Args:
         name: its name.
-        record_class: the dataclass of its rows.
+        record_class: of its rows, a dataclass or a NamedTuple.
         conversions: of the types that the engine does not take as they are.
         placeholder: how the engine's SQL names a binding, by its number from 1.
         key: the columns that tell one row from the others; their values are the same in the database and in a record.
@@ -93,7 +93,8 @@ class Table(Generic[RecordT]):
     ) -> None:
         hints = get_type_hints(record_class)
         self.name = name
-        self.names = tuple(field.name for field in fields(record_class))  # type: ignore[arg-type]  # it is a dataclass
+        named: Any = record_class
+        self.names: tuple[str, ...] = getattr(named, "_fields", None) or tuple(field.name for field in fields(named))
         self.columns = ", ".join(self.names)
         self.placeholders = ", ".join(placeholder(number + 1) for number in range(len(self.names)))
         self.insert = f"INSERT INTO {name} ({self.columns}) VALUES ({self.placeholders})"

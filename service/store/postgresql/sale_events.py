@@ -25,7 +25,7 @@ _DELETE_SURPLUS = (
 async def append_sale_events(connection: Connection, events: Sequence[SaleEvent]) -> None:
     """See `service.store.Store`."""
     async with connection.transaction():
-        await connection.executemany(_INSERT, [SALE_EVENTS.row(event) for event in events])
+        await connection.executemany(_INSERT, events)  # they are rows
         await connection.execute(_DELETE_SURPLUS, sorted({event.invoice_id for event in events}))
 
 

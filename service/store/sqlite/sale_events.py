@@ -16,7 +16,7 @@ _SELECT_OF_SALE = f"{SALE_EVENTS.select} WHERE invoice_id = ? ORDER BY event_id"
 
 def append_sale_events(connection: apsw.Connection, events: Sequence[SaleEvent]) -> None:
     """See `service.store.Store`."""
-    connection.executemany(_INSERT, map(SALE_EVENTS.row, events))
+    connection.executemany(_INSERT, events)  # they are rows
 
 
 def list_sale_events(connection: apsw.Connection, invoice_id: str) -> Sequence[SaleEvent]:
