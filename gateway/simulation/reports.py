@@ -1,8 +1,12 @@
 """How a simulation is told: to people on a terminal, or to a program line by line."""
 
 import json
+import os
 import sys
-from typing import Any, Protocol, TextIO
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import TextIOBase
+from typing import Any, Protocol, TextIO, cast
 
 from rich.console import Console
 from rich.highlighter import JSONHighlighter
@@ -47,7 +51,7 @@ class LineReport:
         shows_secrets: see `masked`.
     """
 
-    def __init__(self, stream: TextIO, *, shows_secrets: bool) -> None:
+    def __init__(self, stream: TextIOBase, *, shows_secrets: bool) -> None:
         self._stream = stream
         self._shows_secrets = shows_secrets
 
@@ -119,8 +123,8 @@ class TerminalReport:
         shows_secrets: see `masked`.
     """
 
-    def __init__(self, stream: TextIO, *, shows_secrets: bool) -> None:
-        self._console = Console(file=stream, highlight=False, soft_wrap=True)
+    def __init__(self, stream: TextIOBase, *, shows_secrets: bool) -> None:
+        self._console = Console(file=cast(TextIO, stream), highlight=False, soft_wrap=True)
         self._shows_secrets = shows_secrets
         self._json = JSONHighlighter()
         self._shown: dict[int, str] = {}
@@ -187,6 +191,41 @@ class TerminalReport:
 
 
 def report_of(*, as_json: bool, shows_secrets: bool) -> Report:
-    """Return what writes to standard output."""
+    """Return what writes to standard output, for as long as somebody reads that."""
     kind = LineReport if as_json else TerminalReport
-    return kind(sys.stdout, shows_secrets=shows_secrets)
+    return kind(_WhileRead(sys.stdout), shows_secrets=shows_secrets)
+
+
+class _WhileRead(TextIOBase):
+    """A stream that goes nowhere once nobody reads it: sales that were begun are gone through to their end."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # read only, which is all that is needed
+        return self._stream.encoding
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def write(self, text: str) -> int:
+        with self._dropping():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._dropping():
+            self._stream.flush()
+
+    @contextmanager
+    def _dropping(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)

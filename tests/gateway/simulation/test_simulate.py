@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from gateway.program.cli import main
 from gateway.sandbox.cards import CARDS
-from tests.running import ANY_PORT, Program, running
+from tests.running import ANY_PORT, PROGRAMS, Program, running
 
 SECRET = re.compile(r"[0-9a-f]{40}|[0-9A-F]{40}|\d{12,}")
 COLOUR = re.compile(r"\x1b\[(\d+;)*3\d")
@@ -26,6 +27,16 @@ class Shop:
     def simulate(self, *options: str, environment: dict[str, str] | None = None) -> Result:
         arguments = ["simulate", *self._where, "--interval=50ms", *options]
         return CliRunner(env={"FORCE_COLOR": None, "NO_COLOR": None, **(environment or {})}).invoke(main, arguments)
+
+    def head(self) -> tuple[str, str]:
+        """Return its first line and what it complains of when nobody reads on."""
+        command = [str(PROGRAMS / "sale-gateway"), "simulate", *self._where]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            first = process.stdout.readline()
+            process.stdout.close()
+            return first, process.stderr.read()
 
     def events(self, *options: str) -> list[dict[str, Any]]:
         """Return what it wrote for machines, once all went as promised."""
@@ -156,3 +167,10 @@ def test_there_is_colour_on_a_terminal_unless_nobody_wants_it(shop: Shop) -> Non
     assert "\x1b" not in shop.simulate().stdout
     assert COLOUR.search(shop.simulate(environment={"FORCE_COLOR": "1"}).stdout)
     assert COLOUR.search(shop.simulate(environment={"FORCE_COLOR": "1", "NO_COLOR": "1"}).stdout) is None
+
+
+def test_nothing_is_complained_of_when_nobody_reads_on(shop: Shop) -> None:
+    first, complaints = shop.head()
+
+    assert first.startswith("10.42 EUR by card approved, 444455******1111")
+    assert not complaints
