@@ -19,7 +19,8 @@ from gateway.conformance.wire import Tls
 _STYLES = {Verdict.HOLDS: "green", Verdict.FAILS: "bold red", Verdict.SKIPPED: "dim", Verdict.BLOCKED: "yellow"}
 _SIGNS = {Verdict.HOLDS: "✓", Verdict.FAILS: "✗", Verdict.SKIPPED: "-", Verdict.BLOCKED: "?"}
 _PLAIN_WIDTH = 120
-_MAX_FAULTS = 5
+_MAX_FAULTS = 3
+_WIDTHS = {"id": 31, "counts": 6}
 
 
 def console_for(*, stderr: bool = False) -> Console:
@@ -55,8 +56,9 @@ def print_report(console: Console, findings: Sequence[Finding], tls: Tls, *, ver
             table.add_row(*_row(finding, verbose=verbose))
         console.print(table)
     for finding in findings:
-        if finding.verdict in {Verdict.FAILS, Verdict.BLOCKED}:
+        if finding.verdict is Verdict.FAILS:
             _print_failure(console, finding, tls, verbose=verbose)
+    _print_blocked(console, [finding for finding in findings if finding.verdict is Verdict.BLOCKED], tls)
 
 
 def summary(findings: Sequence[Finding], *, strict: bool, seconds: float) -> Text:
@@ -68,7 +70,7 @@ def summary(findings: Sequence[Finding], *, strict: bool, seconds: float) -> Tex
         seconds: that it took.
     """
     counts = Counter(each.verdict for each in findings)
-    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
+    told = ", ".join(f"{verdict} {counts[verdict]}" for verdict in Verdict if counts[verdict])
     failed = Counter(each.requirement.severity for each in findings if each.verdict in {Verdict.FAILS, Verdict.BLOCKED})
     if failed[Severity.MUST]:
         style, meaning = "bold red", f"{failed[Severity.MUST]} that MUST hold {_do(failed[Severity.MUST])} not"
@@ -127,15 +129,15 @@ def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, show_header=False)
     for column in columns:
         flexible = column in {"what must hold", "source"}
-        table.add_column(column, no_wrap=not flexible, min_width=28 if column == "id" else None)
+        table.add_column(column, no_wrap=not flexible, min_width=_WIDTHS.get(column))
     return table
 
 
 def _row(finding: Finding, *, verbose: bool) -> list[Text | str]:
     requirement = finding.requirement
     sentence = Text(requirement.sentence)
-    if finding.reason:
-        sentence.append(f"  [{finding.verdict}: {finding.reason}]", style=_STYLES[finding.verdict])
+    if finding.verdict is Verdict.SKIPPED:
+        sentence.append(f"  [skipped: {finding.reason}]", style=_STYLES[finding.verdict])
     row: list[Text | str] = [
         Text(_SIGNS[finding.verdict], style=_STYLES[finding.verdict]),
         requirement.id,
@@ -150,8 +152,6 @@ def _print_failure(console: Console, finding: Finding, tls: Tls, *, verbose: boo
     console.print()
     console.print(Text(f"{_SIGNS[finding.verdict]} {requirement.id}", style=_STYLES[finding.verdict]), soft_wrap=True)
     console.print(f"  {requirement.severity}: {requirement.sentence} ({requirement.source})", soft_wrap=True)
-    if finding.verdict is Verdict.BLOCKED:
-        _print_untested(console, finding, tls)
     shown = finding.faults if verbose else finding.faults[:_MAX_FAULTS]
     for fault in shown:
         _print_fault(console, fault, tls, verbose=verbose)
@@ -159,10 +159,17 @@ def _print_failure(console: Console, finding: Finding, tls: Tls, *, verbose: boo
         console.print(f"  and {len(finding.faults) - len(shown)} more; -v shows them", soft_wrap=True)
 
 
-def _print_untested(console: Console, finding: Finding, tls: Tls) -> None:
-    console.print(f"  not tested: {finding.reason}", soft_wrap=True)
-    if finding.blocking is not None:
-        console.print(f"  {curl_line(finding.blocking.request, tls)}", soft_wrap=True)
+def _print_blocked(console: Console, findings: Sequence[Finding], tls: Tls) -> None:
+    """Print what could not be tested, once for each reason."""
+    reasons: dict[str, list[Finding]] = {}
+    for finding in findings:
+        reasons.setdefault(finding.reason, []).append(finding)
+    for reason, part in reasons.items():
+        console.print()
+        console.print(Text(f"? not tested: {reason}", style=_STYLES[Verdict.BLOCKED]), soft_wrap=True)
+        console.print(f"  {', '.join(finding.requirement.id for finding in part)}", soft_wrap=True)
+        if part[0].blocking is not None:
+            console.print(f"  {curl_line(part[0].blocking.request, tls)}", soft_wrap=True)
 
 
 def _print_fault(console: Console, fault: Fault, tls: Tls, *, verbose: bool) -> None:

@@ -14,11 +14,11 @@ import click
 from rich.console import Console
 
 from gateway.conformance.catalogue import UnknownName, chosen
-from gateway.conformance.exchanges import Exchange, Request
+from gateway.conformance.exchanges import Request
 from gateway.conformance.report import as_document, as_entry, console_for, print_list, print_report, summary
 from gateway.conformance.requirements import Requirement
 from gateway.conformance.runner import Finding, Runner, holds
-from gateway.conformance.trade import Terms
+from gateway.conformance.trade import Terms, member_of
 from gateway.conformance.wire import Tls, Wire
 
 _NAMES = "Ids, groups or patterns such as 'check.tampered-*'; may be repeated."
@@ -33,7 +33,7 @@ class _NotReachable(click.ClickException):
 @click.option("--payment-gateway-url", metavar="URL", help="Where check, notification and callback are, if elsewhere.")
 @click.option(
     "--control-key",
-    envvar="SALE_CONTROL_KEY",
+    envvar=["SALE_CONTROL_KEY", "CONTROL_KEY"],
     metavar="KEY",
     help="Control key of the endpoint that takes the currency; other users see it in the list of processes.",
 )
@@ -168,21 +168,29 @@ async def _run(terms: Terms, tls: Tls, timeout_seconds: float, requirements: Seq
     except (OSError, ssl.SSLError) as error:
         raise click.UsageError(f"--ca, --cert or --key: {error}") from None
     async with Wire(context, timeout_seconds) as wire:
-        for url in {terms.target, terms.payment_gateway_url}:
-            _require_reached(url, await wire.send(Request("GET", f"{url}/auth/request-access-token")))
+        await _require_reached(terms, wire)
         with _Progress(console_for(stderr=True), len(requirements)) as progress:
             return await Runner(terms, wire, progress.advance).run(requirements)
 
 
-def _require_reached(url: str, exchange: Exchange) -> None:
-    if not exchange.failure:
-        return
-    advice = "Is the server running, and is that its address?"
-    if "CERTIFICATE" in exchange.failure.upper():
-        advice = "Give the authority that signed its certificate with --ca FILE, or --insecure."
-    elif "SSL" in exchange.failure.upper():
-        advice = "Does it speak TLS? Try http:// or https://; a server that asks for a certificate needs --cert."
-    raise _NotReachable(f"{url}: {exchange.failure}. {advice}")
+async def _require_reached(terms: Terms, wire: Wire) -> None:
+    for url in (terms.payment_gateway_url, terms.target):
+        exchange = await wire.send(Request("GET", f"{url}/auth/request-access-token"))
+        if exchange.failure:
+            raise _NotReachable(f"{url}: {exchange.failure}. {_advice(exchange.failure.upper())}")
+    if not terms.access_tokens and not member_of(exchange.document or {}, "session.accessToken"):
+        raise _NotReachable(
+            f"{exchange.request.url} gives out no session.accessToken: {exchange.told()}. Give --access-token, as the "
+            "login of that server issues it, or the URL under which it serves these paths."
+        )
+
+
+def _advice(failure: str) -> str:
+    if "CERTIFICATE_VERIFY" in failure:
+        return "Give the authority that signed its certificate with --ca FILE, or --insecure."
+    if "SSL" in failure:
+        return "Does it speak TLS? Try http:// or https://; a server that asks for a certificate needs --cert."
+    return "Is the server running, and is that its address?"
 
 
 class _Progress:
