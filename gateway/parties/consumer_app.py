@@ -1,5 +1,6 @@
 """The consumer's app: a client of a Connecting Party's server, and of a payment gateway's Device API."""
 
+from enum import StrEnum
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -7,6 +8,22 @@ from gateway.parties.exchanges import Document, Exchange, NotUnderstood, Peer
 
 DEVICE_API = "/paynet/dapi/v1/sale"
 """Where the Device API has sales, from the base URL of a payment gateway on."""
+
+
+class State(StrEnum):
+    """How a sale stands at the payment gateway, as the Device API has it."""
+
+    PROCESSING = "PROCESSING"
+    REDIRECT_REQUEST = "REDIRECT_REQUEST"
+    APPROVED = "APPROVED"
+    DECLINED = "DECLINED"
+
+
+class Decision(StrEnum):
+    """What the consumer answers on the page of a sandbox: the values of its buttons."""
+
+    APPROVE = "approve"
+    DECLINE = "decline"
 
 
 class OpenedSale(NamedTuple):
@@ -85,7 +102,6 @@ class ConsumerApp:
         amount_centis: int,
         currency: str,
         source_of_funds: Document,
-        more: Document | None = None,
     ) -> str:
         """Ask the payment gateway to charge a card.
 
@@ -95,7 +111,6 @@ class ConsumerApp:
             amount_centis: as it was opened.
             currency: as it was opened.
             source_of_funds: `card_of` or `saved_card_of`.
-            more: members of the document besides those, in place of which they stand.
 
         Returns:
             The payment gateway's token of the sale.
@@ -110,7 +125,7 @@ class ConsumerApp:
             "sourceOfFunds": source_of_funds,
             "transaction": {"amountCentis": amount_centis, "currency": currency},
         }
-        exchange = await self._gateway.post(_device_path(sale), document | (more or {}))
+        exchange = await self._gateway.post(_device_path(sale), document)
         return _text_of(exchange.document(), "session", "token")
 
     async def sale_status(self, sale: OpenedSale, access_token: str, session_token: str) -> Exchange:

@@ -31,7 +31,7 @@ _duration = partial(click.option, type=seconds, metavar="DURATION", show_default
 @click.option(
     "--control-key",
     metavar="KEY",
-    envvar="SALE_SANDBOX_CONTROL_KEY",
+    envvar="SALE_CONTROL_KEY",
     default=CONTROL_KEY,
     help="Control key of the endpoint, as the provider writes it.  [default: that of development mode]",
 )

@@ -12,11 +12,11 @@ from starlette.routing import Route
 from gateway.errors import GatewayError
 from gateway.http_messages import require_json
 from gateway.json_body import parse_object
-from gateway.parties.consumer_app import DEVICE_API
+from gateway.parties.consumer_app import DEVICE_API, Decision, State
 from gateway.sandbox import pages
 from gateway.sandbox.processing import Processing
 from gateway.sandbox.requests import read_perform_sale, read_sale_status
-from gateway.sandbox.sales import Sale, State
+from gateway.sandbox.sales import Sale
 
 _SALE = DEVICE_API + "/{endpoint_id}/{invoice_id}"
 _PAGE = "/paynet/3ds"
@@ -71,10 +71,11 @@ class _Paths:
         if sale is None:
             return pages.nothing_to_confirm()
         decisions = parse_qs((await request.body()).decode("latin-1")).get(pages.DECISION)
-        if decisions not in ([pages.APPROVE], [pages.DECLINE]):
+        if decisions not in ([Decision.APPROVE], [Decision.DECLINE]):
             return pages.question(sale)
-        sale.confirmed.set_result(decisions == [pages.APPROVE])
-        return pages.thanks(approved=decisions == [pages.APPROVE])
+        approved = decisions == [Decision.APPROVE]
+        sale.confirmed.set_result(approved)
+        return pages.thanks(approved=approved)
 
     def _waiting(self, request: Request) -> Sale | None:
         sale = self._processing.sales.find_page(request.path_params["page"])

@@ -5,8 +5,12 @@ import re
 from enum import Enum
 from typing import NamedTuple
 
+from gateway.parties.consumer_app import State
+
 _NUMBER = re.compile(r"\d{12,19}", re.ASCII)
 _SHORTEST_NUMBER = 12
+REFUSED = "REFUSED"
+"""What becomes of a sale that the payment gateway does not take: it has no state there."""
 
 
 class Pace(Enum):
@@ -54,12 +58,12 @@ class Card(NamedTuple):
 
     @property
     def promise(self) -> str:
-        """How a sale with it stands in the end, as an app sees it: a state, or `REFUSED`."""
+        """How a sale with it stands in the end, as an app sees it: a state of the Device API, or `REFUSED`."""
         if self.fault is Fault.WRONG_SESSION_SIGNATURE:
-            return "REFUSED"
+            return REFUSED
         if self.pace is Pace.NEVER:
-            return "PROCESSING"
-        return "APPROVED" if self.decline is None else "DECLINED"
+            return State.PROCESSING
+        return State.APPROVED if self.decline is None else State.DECLINED
 
     @property
     def bin(self) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from gateway.parties.exchanges import Document, NotUnderstood
 from gateway.parties.payment_gateway import CheckedSession
 from gateway.parties.signatures import check_signature, notification_signature, same_signature, session_signature
+from gateway.sandbox.cards import Card, card_of_number, card_of_server_id
 from gateway.sandbox.requests import PerformSale
 
 
@@ -49,7 +50,7 @@ def require_confirmed(
         NotUnderstood: it was not.
     """
     _require_same(answer, session)
-    server_card_id = server_card_id_of(answer)
+    server_card_id = _text_at(answer, "sourceOfFunds", "reference", "serverCardId")
     expected = (
         check_signature(
             key,
@@ -94,13 +95,24 @@ def require_noted(
         )
 
 
-def server_card_id_of(answer: Document) -> str:
-    """Return the id of the saved card in the answer of a check; empty if there is none."""
-    found = answer
-    for name in ("sourceOfFunds", "reference"):
-        inner = found.get(name)
-        found = inner if isinstance(inner, dict) else {}
-    return str(found.get("serverCardId", ""))
+def saved_card(answer: Document) -> Card:
+    """Return the card that the answer of a check names.
+
+    Args:
+        answer: of check sale with a saved card.
+
+    Raises:
+        NotUnderstood: it names none.
+    """
+    if server_card_id := _text_at(answer, "sourceOfFunds", "reference", "serverCardId"):
+        return card_of_server_id(server_card_id)
+    try:
+        return card_of_number(_text_at(answer, "sourceOfFunds", "card", "number"))
+    except ValueError:
+        raise NotUnderstood(
+            "the answer has neither sourceOfFunds.reference.serverCardId nor sourceOfFunds.card.number for the saved"
+            " card"
+        ) from None
 
 
 def _require_same(answer: Document, session: CheckedSession) -> None:
@@ -110,8 +122,14 @@ def _require_same(answer: Document, session: CheckedSession) -> None:
 
 
 def _text(answer: Document, name: str) -> str:
-    session = answer.get("session")
-    found = session.get(name) if isinstance(session, dict) else None
-    if not isinstance(found, str):
+    if not (found := _text_at(answer, "session", name)):
         raise NotUnderstood(f"the answer has no session.{name}")
     return found
+
+
+def _text_at(answer: Document, *path: str) -> str:
+    """Return what stands there; empty if that is no text."""
+    found: object = answer
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if isinstance(found, str) else ""

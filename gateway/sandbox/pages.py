@@ -5,13 +5,11 @@ from http import HTTPStatus
 
 from starlette.responses import HTMLResponse
 
+from gateway.parties.consumer_app import Decision
 from gateway.sandbox.sales import Sale
 
 DECISION = "decision"
 """Name of the buttons."""
-APPROVE = "approve"
-DECLINE = "decline"
-"""Their values."""
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -71,7 +69,7 @@ def question(sale: Sale) -> HTMLResponse:
     amount = f"{sale.amount_centis // 100}.{sale.amount_centis % 100:02d} {sale.currency}"
     parts = {"amount": amount, "brand": sale.card.brand, "last_four": sale.card.last_four, "order_id": sale.order_id}
     escaped = {name: escape(value) for name, value in parts.items()}
-    content = _QUESTION.format(**escaped, decision=DECISION, approve=APPROVE, decline=DECLINE)
+    content = _QUESTION.format(**escaped, decision=DECISION, approve=Decision.APPROVE, decline=Decision.DECLINE)
     return _page("Confirm this payment", content)
 
 

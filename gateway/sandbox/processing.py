@@ -11,13 +11,14 @@ import structlog
 from connectingparty.sale.v1.error_reason_pb2 import ErrorReason
 
 from gateway.errors import GatewayError
+from gateway.parties.consumer_app import State
 from gateway.parties.exchanges import PeerError, Refused, Unreachable
 from gateway.parties.payment_gateway import CheckedSession, PaymentGateway
 from gateway.sandbox.callbacks import Callbacks, Schedule
-from gateway.sandbox.cards import AMOUNTS, Card, Decline, Fault, Pace, card_of_server_id
-from gateway.sandbox.confirmations import is_signed, require_confirmed, require_noted, server_card_id_of
+from gateway.sandbox.cards import AMOUNTS, Card, Decline, Fault, Pace
+from gateway.sandbox.confirmations import is_signed, require_confirmed, require_noted, saved_card
 from gateway.sandbox.requests import PerformSale
-from gateway.sandbox.sales import Sale, Sales, State
+from gateway.sandbox.sales import Sale, Sales
 
 _NOT_CONFIRMED = Decline("declined", "1A", "Not confirmed by the consumer")
 _log = structlog.stdlib.get_logger(__name__)
@@ -104,7 +105,7 @@ class Processing:
             exchange = await self._gateway.check(invoice_id, asked, wish.client_card_id)
             answer = exchange.document()
             require_confirmed(answer, session, keys, endpoint_id, invoice_id)
-            card = wish.card or card_of_server_id(server_card_id_of(answer))
+            card = wish.card or saved_card(answer)
         except PeerError as error:
             _log.warning(
                 "sandbox: check failed", invoice_id=invoice_id, fault=type(error).__name__, code=_code_of(error)

@@ -9,6 +9,8 @@ from gateway.errors import GatewayError
 from gateway.sandbox.cards import Card, card_of_number
 
 _MAX_CENTIS = 2**63 - 1
+_LONGEST_INTEGER = 19
+"""In digits."""
 
 
 class PerformSale(NamedTuple):
@@ -121,8 +123,8 @@ class _Fields:
 
     def integer(self, path: str, least: int, most: int) -> int:
         found = self._find(path)
-        if isinstance(found, str) and found.isdecimal():
-            found = int(found[:20])  # as the contract takes integers: clients send them so, too
+        if isinstance(found, str) and found.isdecimal() and len(found) <= _LONGEST_INTEGER:
+            found = int(found)  # as the contract takes integers: clients send them so, too
         if found is None:
             self.complain(f"{path} is required")
         elif isinstance(found, bool) or not isinstance(found, int) or not least <= found <= most:

@@ -5,21 +5,12 @@ import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from functools import partial
 from typing import Any
 
+from gateway.parties.consumer_app import State
 from gateway.parties.payment_gateway import CheckedSession
 from gateway.sandbox.cards import Card
-
-
-class State(StrEnum):
-    """How a sale stands, as the Device API has it."""
-
-    PROCESSING = "PROCESSING"
-    REDIRECT_REQUEST = "REDIRECT_REQUEST"
-    APPROVED = "APPROVED"
-    DECLINED = "DECLINED"
 
 
 @dataclass(slots=True, eq=False)

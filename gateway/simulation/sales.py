@@ -7,18 +7,14 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gateway.parties.consumer_app import ConsumerApp, OpenedSale, card_of, saved_card_of
+from gateway.parties.consumer_app import ConsumerApp, Decision, OpenedSale, State, card_of, saved_card_of
 from gateway.parties.exchanges import Document, Exchange, Peer, PeerError, Refused
-from gateway.sandbox.cards import AMOUNTS, Card
+from gateway.sandbox.cards import AMOUNTS, REFUSED, Card
 from gateway.simulation.confirmation_page import ConfirmationPage
 
-APPROVED = "APPROVED"
-REFUSED = "REFUSED"
-"""How a sale ended that the payment gateway did not take."""
 FAILED = "FAILED"
 """How a sale ended that could not go on."""
-_PROCESSING = "PROCESSING"
-_REDIRECT = "REDIRECT_REQUEST"
+_UNDECIDED = frozenset({State.PROCESSING, State.REDIRECT_REQUEST})
 _NO_SUCH_CARD = "1106"
 _SAVING_SECONDS = 3.0
 """How long a card may take to be saved."""
@@ -38,7 +34,7 @@ class Terms(NamedTuple):
         """How a sale has to end."""
         promise = self.card.promise
         declined = self.amount_centis in AMOUNTS or (self.card.redirects and not self.confirms)
-        return "DECLINED" if promise == APPROVED and declined else promise
+        return State.DECLINED if promise == State.APPROVED and declined else promise
 
 
 class Step(NamedTuple):
@@ -166,7 +162,7 @@ class Simulation:
             outcome.ended = REFUSED
             raise
         outcome.ended = await self._follow(step, opened, token, session, confirms=terms.confirms)
-        if outcome.ended == APPROVED and saved_as is None:
+        if outcome.ended == State.APPROVED and saved_as is None:
             step("get client ids")
             outcome.client_card_id = await self._saved_card(token, opened)
 
@@ -178,16 +174,17 @@ class Simulation:
             step("sale status")
             status = (await self._app.sale_status(opened, token, session)).document()
             state = str(status.get("state", ""))
-            if state == _REDIRECT and not confirmed:
+            if state == State.REDIRECT_REQUEST and not confirmed:
                 await self._confirm(step, status, confirms=confirms)
                 confirmed = True
-            elif state not in {_PROCESSING, _REDIRECT} or time.monotonic() > deadline:
+            elif state not in _UNDECIDED or time.monotonic() > deadline:
                 return state
             await asyncio.sleep(self._pace.interval)
 
     async def _confirm(self, step: "_Steps", status: Document, *, confirms: bool) -> None:
         step("confirm on page")
-        self._seen(await self._page.press(str(status.get("redirectUrl", "")), "approve" if confirms else "decline"))
+        decision = Decision.APPROVE if confirms else Decision.DECLINE
+        self._seen(await self._page.press(str(status.get("redirectUrl", "")), decision))
 
     async def _saved_card(self, token: str, opened: OpenedSale) -> str:
         deadline = time.monotonic() + _SAVING_SECONDS

@@ -1,15 +1,24 @@
 """A real server in development mode, and sandboxes in front of it that are quicker than its own."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import grpc
 import pytest
 from connectingparty.sale.v1.sale_service_pb2_grpc import SaleServiceStub
+from structlog.testing import capture_logs
+from structlog.types import EventDict
 
 from gateway.parties.consumer_app import ConsumerApp
 from gateway.parties.exchanges import Peer
 from tests.running import ANY_PORT, Program, running
 from tests.sandboxes import begin_sandbox
+
+
+@pytest.fixture(scope="module", autouse=True)
+def logged() -> Iterator[Sequence[EventDict]]:
+    """What the sandboxes log."""
+    with capture_logs() as entries:
+        yield entries
 
 
 @pytest.fixture(scope="module")

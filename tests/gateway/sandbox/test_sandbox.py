@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import httpx2
@@ -10,6 +10,7 @@ import pytest
 from connectingparty.sale.v1.sale_pb2 import SaleState
 from connectingparty.sale.v1.sale_service_pb2 import GetSaleRequest, GetSaleResponse
 from connectingparty.sale.v1.sale_service_pb2_grpc import SaleServiceStub
+from structlog.types import EventDict
 
 from gateway.parties.consumer_app import DEVICE_API, ConsumerApp, OpenedSale, card_of, saved_card_of
 from gateway.parties.exchanges import Document, Peer, Refused, Unreachable
@@ -240,6 +241,23 @@ async def test_every_field_that_is_wrong_is_named(sandbox: str) -> None:
         "sourceOfFunds.card.expiry.year",
         "sourceOfFunds.card.number",
     ]
+
+
+async def test_it_logs_what_it_does_without_a_card_number_or_a_token(
+    app: ConsumerApp, sales: SaleServiceStub, logged: Sequence[EventDict]
+) -> None:
+    before, number = len(logged), card_of_name("approved").number
+    bought = await buy(app, card_of(number))
+    await wait_for_sale(sales, bought, is_in("APPROVED"))
+    told = [event for event in logged[before:] if event["invoice_id"] == bought.opened.invoice_id]
+
+    assert [event["event"] for event in told[:3]] == [
+        "sandbox: check confirmed",
+        "sandbox: card saved",
+        "sandbox: charged",
+    ]
+    for secret in (number, bought.access_token, bought.token, bought.opened.nonce, bought.opened.signature):
+        assert secret not in str(told)
 
 
 async def test_somebody_else_learns_nothing_of_a_sale(app: ConsumerApp) -> None:
