@@ -38,7 +38,7 @@ class Processing:
     """
 
     def __init__(
-        self, gateway: PaymentGateway, control_keys: ControlKeys, schedule: Schedule, most_sales: int = 10_000
+        self, gateway: PaymentGateway, control_keys: ControlKeys, schedule: Schedule, most_sales: int = 2_000
     ) -> None:
         self.sales = Sales(most_sales)
         self._gateway = gateway
