@@ -72,8 +72,8 @@ def sources_of(operations: Iterable[Operation]) -> dict[str, str]:
 
 def needs_of(operation: Operation, sources: dict[str, str]) -> dict[str, str]:
     """Return what a request of an operation needs of earlier answers: paths there, and the operations that answer."""
-    needed = (SAME.get(field.path, field.path) for field in operation.request_fields if field.is_required)
-    return {path: sources[path] for path in needed if path in sources}
+    needed = {SAME.get(field.path, field.path) for field in operation.request_fields if field.is_required}
+    return {path: source for path, source in sources.items() if path in needed}
 
 
 def _operation(reference: Schema, route: HttpRoute, *, is_served: bool) -> Operation:

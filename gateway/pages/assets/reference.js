@@ -47,6 +47,7 @@ function json(text) {
 async function send(form) {
   const request = requestOf(form);
   const place = form.querySelector(".answer");
+  place.replaceChildren(create("p", { class: "note" }, "Sending ..."));
   const begun = performance.now();
   let answer, text;
   try {

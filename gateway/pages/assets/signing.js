@@ -52,12 +52,23 @@ export async function plain(hash, message) {
   return new Uint8Array(await crypto.subtle.digest(hash, message));
 }
 
+const imported = new WeakMap();
+
+/** Returns a key as the browser wants it, made once: a search signs thousands of times. */
+function importedKey(hash, key) {
+  if (!imported.has(key)) imported.set(key, new Map());
+  const byHash = imported.get(key);
+  if (!byHash.has(hash)) {
+    // An empty key is refused, and one of a zero byte is the same: keys are filled up with zeros.
+    const raw = key.length ? key : new Uint8Array(1);
+    byHash.set(hash, crypto.subtle.importKey("raw", raw, { name: "HMAC", hash }, false, ["sign"]));
+  }
+  return byHash.get(hash);
+}
+
 /** Returns the HMAC of a message, as bytes. */
 export async function hmac(hash, key, message) {
-  // An empty key is refused, and one of a zero byte is the same: keys are filled up with zeros.
-  const raw = key.length ? key : new Uint8Array(1);
-  const used = await crypto.subtle.importKey("raw", raw, { name: "HMAC", hash }, false, ["sign"]);
-  return new Uint8Array(await crypto.subtle.sign("HMAC", used, message));
+  return new Uint8Array(await crypto.subtle.sign("HMAC", await importedKey(hash, key), message));
 }
 
 /** Returns the `control` of a callback. */

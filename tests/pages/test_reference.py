@@ -1,0 +1,110 @@
+"""A newcomer clicks through a whole sale, and finds out what an error means."""
+
+import subprocess
+from typing import Any
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from tests.running import Program
+
+pytestmark = pytest.mark.anyio
+FLOW = ("RequestAccessToken", "InitiateSale", "CheckSale", "NotifyCardMapping", "ReceiveCallback", "GetClientIds")
+
+
+def form(page: Page, operation: str) -> Locator:
+    return page.locator(f"form[data-name={operation}]")
+
+
+async def send(page: Page, operation: str) -> Any:
+    """Send what a form says, and return what it shows of the body."""
+    await form(page, operation).get_by_role("button", name="Send").click()
+    await expect(form(page, operation).locator(".status strong")).to_have_text("200 OK")
+    return await form(page, operation).get_by_label("Body", exact=True).last.inner_text()
+
+
+def run(line: str) -> str:
+    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=30, check=True).stdout
+
+
+async def test_a_whole_sale_is_made_by_clicking_send_in_each_operation(page: Page) -> None:
+    await page.goto("/docs")
+    names = await page.locator("form.try").evaluate_all("forms => forms.map(form => form.dataset.name)")
+
+    answers = {name: await send(page, name) for name in FLOW}
+
+    assert names == list(FLOW)
+    assert "sourceCardRefId" in answers["GetClientIds"]
+    await form(page, "InitiateSale").get_by_role("link", name="See the life of this sale").click()
+    await expect(page.locator(".state-now .state")).to_have_text("APPROVED")
+
+
+async def test_another_sale_can_follow_that_pays_with_the_saved_card(page: Page) -> None:
+    await page.goto("/docs")
+    for name in (*FLOW, "InitiateSale"):
+        await send(page, name)
+    await form(page, "CheckSale").get_by_role("button", name="With every member").click()
+
+    assert '"serverCardId": "77000001"' in await send(page, "CheckSale")
+
+
+async def test_a_form_tells_what_it_still_needs(page: Page) -> None:
+    await page.goto("/docs")
+    missing = form(page, "CheckSale").locator(".missing")
+    await expect(missing).to_contain_text("RequestAccessToken, InitiateSale")
+
+    await send(page, "RequestAccessToken")
+    await send(page, "InitiateSale")
+
+    await expect(missing).to_be_hidden()
+
+
+async def test_an_error_leads_to_what_its_code_means(page: Page, faults: list[str]) -> None:
+    await page.goto("/docs")
+    await form(page, "InitiateSale").get_by_label("Body", exact=True).fill('{"transaction": {"amountCentis": 0}}')
+    await form(page, "InitiateSale").get_by_role("button", name="Send").click()
+    await expect(form(page, "InitiateSale").locator(".status")).to_contain_text("400")
+
+    await form(page, "InitiateSale").get_by_role("link", name="What 1001 means").click()
+
+    await expect(page.locator("article:target h2")).to_contain_text("1001 INVALID_FIELD")
+    assert [fault.partition(":")[0] for fault in faults] == ["Failed to load resource"]
+    faults.clear()
+
+
+async def test_the_line_for_a_shell_does_the_same(page: Page, server: Program) -> None:
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await page.goto("/docs")
+    await send(page, "RequestAccessToken")
+    body = form(page, "InitiateSale").get_by_label("Body", exact=True)
+    await body.fill((await body.input_value()).replace("R58M123ABC", 'it\'s \\"№7\\" $HOME'))
+    await form(page, "InitiateSale").get_by_text("Headers").first.click()
+    await form(page, "InitiateSale").get_by_label("Idempotency-Key").fill("a key's")
+    opened = await send(page, "InitiateSale")
+    await form(page, "InitiateSale").get_by_role("button", name="Copy as curl").click()
+
+    line = await page.evaluate("navigator.clipboard.readText()")
+
+    printed = run(line)
+    assert printed.startswith("HTTP/1.1 200")
+    invoice_id = opened.partition('"invoiceId": "')[2][:36]
+    assert invoice_id in printed, "the same Idempotency-Key gives the same sale"
+
+
+async def test_the_reference_is_used_by_keyboard_alone(page: Page) -> None:
+    await page.goto("/docs")
+    await page.keyboard.press("Tab")
+    await expect(page.locator(":focus")).to_have_text("Skip to the content")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("main")).to_be_focused()
+
+    for _ in range(30):
+        await page.keyboard.press("Tab")
+        if await page.locator(":focus").inner_text() == "Send":
+            break
+    outline = await page.locator(":focus").evaluate("element => getComputedStyle(element).outlineStyle")
+    await page.keyboard.press("Enter")
+
+    assert outline == "solid"
+    await expect(form(page, "RequestAccessToken").locator(".status strong")).to_have_text("200 OK")
+    await expect(form(page, "RequestAccessToken").locator(".answer")).to_have_attribute("aria-live", "polite")
