@@ -8,7 +8,7 @@ ENV := .venv/bin
 ENV_READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench bench-growth bench-micro bench-profile bench-soak mutants needs-faketime needs-wrk generate check lint lock sbom clean
+.PHONY: help serve test bench bench-growth bench-micro bench-profile bench-soak mutants needs-chromium needs-faketime needs-wrk generate check lint lock sbom clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,6 +37,10 @@ bench-soak: $(ENV_READY) needs-wrk ## measure memory, descriptors and log over a
 mutants: $(ENV_READY) ## change the code in a thousand places, and see that a test fails for each; ARGS="'service.signing*'" for one module
 	@$(ENV)/mutmut run $(ARGS)
 	@$(ENV)/mutmut results
+
+needs-chromium:
+	@command -v chromium >/dev/null || { sudo=$$(command -v sudo || true) && echo "Installing chromium ..." && \
+		$$sudo apt-get -qq update && $$sudo apt-get -qq install -y chromium; }
 
 needs-faketime:
 	@command -v faketime >/dev/null || { sudo=$$(command -v sudo || true) && echo "Installing faketime ..." && \

@@ -37,7 +37,7 @@ def fields_of(
     for name, inner in schema.get("properties", {}).items():
         path = f"{above}{name}"
         value, needed = resolved(inner, components), is_required and name in schema.get("required", ())
-        if value.get("type") == "array":
+        if "items" in value:
             path, value = f"{path}[]", {**value["items"], **{key: value[key] for key in value if key.endswith("Items")}}
         if "properties" in value:
             yield from fields_of(value, components, f"{path}.", is_required=needed)

@@ -149,6 +149,11 @@ def test_an_oversize_body_is_refused(deployment: Deployment, chunked: bool) -> N
     assert answer_of(response).code == 1003
 
 
+@pytest.mark.parametrize("path", ["/docs", "/docs/signatures", "/docs/errors", "/docs/sales", "/docs/assets/style.css"])
+def test_there_are_no_pages_unless_they_are_wanted(deployment: Deployment, path: str) -> None:
+    assert answer_of(deployment.http.client.get(path)).code == 1004
+
+
 @pytest.mark.parametrize("path", ["/", "/nothing", PATH + "/", "/sale//check", "/sale/a%2Fb/check", "/sale/x/check/y"])
 def test_an_unknown_path_is_refused(deployment: Deployment, path: str) -> None:
     response = deployment.http.client.post(path, content=b"{}", headers={"Content-Type": "application/json"})

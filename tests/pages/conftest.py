@@ -10,7 +10,16 @@ from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
 from tests.running import ANY_PORT, Program, running
 
 CHROMIUM = shutil.which("chromium")
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
+OTHER_HOST = "sale.example"
+"""Leads to this host as well, but is no host that a browser trusts without encryption."""
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    f"--host-resolver-rules=MAP {OTHER_HOST} 127.0.0.1",
+)
 MISSING = "Debian's package chromium is not installed: make needs-chromium"
 
 
@@ -31,7 +40,7 @@ async def browser(one_event_loop: None) -> AsyncIterator[Browser]:
             pytest.fail(MISSING)
         pytest.skip(MISSING)
     async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        started = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield started
         await started.close()
 

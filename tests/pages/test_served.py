@@ -16,7 +16,7 @@ from gateway.pages.advice import ADVICE
 from gateway.pages.markup import element
 from gateway.routes import annotated_routes
 from tests.merchant import write_config
-from tests.running import Program, running, service_arguments
+from tests.running import ANY_PORT, Program, running, service_arguments
 from tests.transports import answer_of
 
 ASSETS = Path("gateway/pages/assets")
@@ -28,27 +28,18 @@ def dev(server: Program) -> Iterator[httpx2.Client]:
         yield client
 
 
+SETTINGS = f"""[http]
+docs = true
+[http.payment_gateway]
+listen = "{ANY_PORT}"
+"""
+
+
 @pytest.fixture(scope="module")
 def configured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
-    """A server with the pages, not in development mode."""
+    """A server with the pages, not in development mode, which has another port for payment gateways."""
     folder = tmp_path_factory.mktemp("configured")
-    config = write_config(folder / "sale.toml", "[http]\ndocs = true\n")
-    with (
-        running(service_arguments(config, f"sqlite:///{folder / 'sale.db'}"), folder / "log") as program,
-        program.client() as client,
-    ):
-        yield client
-
-
-@pytest.mark.parametrize("path", ["/docs", "/docs/signatures", "/docs/errors", "/docs/assets/style.css", "/docs/sales"])
-def test_there_are_none_unless_they_are_wanted(tmp_path: Path, path: str, plain: httpx2.Client) -> None:
-    assert answer_of(plain.get(path)).code == ErrorReason.ERROR_REASON_PATH_NOT_FOUND
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
-    folder = tmp_path_factory.mktemp("plain")
-    config = write_config(folder / "sale.toml")
+    config = write_config(folder / "sale.toml", SETTINGS)
     with (
         running(service_arguments(config, f"sqlite:///{folder / 'sale.db'}"), folder / "log") as program,
         program.client() as client,
@@ -67,6 +58,13 @@ def test_a_setting_turns_them_on_without_the_sales_and_without_a_key(configured:
         assert not re.search(
             r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-0{0}444444444444", configured.get(path).text
         )
+
+
+def test_what_another_port_serves_is_told_of_without_a_form(configured: httpx2.Client, dev: httpx2.Client) -> None:
+    forms = [re.findall(r'data-name="(\w+)" data-method', client.get("/docs").text) for client in (configured, dev)]
+
+    assert forms[0] == ["RequestAccessToken", "InitiateSale", "GetClientIds"]
+    assert set(forms[1]) - set(forms[0]) == {"CheckSale", "NotifyCardMapping", "ReceiveCallback"}
 
 
 def test_a_browser_is_told_to_load_and_run_nothing_from_elsewhere(dev: httpx2.Client) -> None:

@@ -106,7 +106,12 @@ function tellMissing(form) {
 /** Computes the checksum of a callback, where a control key is typed. */
 async function computeControl(form) {
   const key = form.querySelector(".control-key");
-  if (!key || !canSign) return;
+  if (!key) return;
+  if (!canSign) {
+    key.disabled = true;
+    key.nextElementSibling.textContent = "Not computed here: browsers sign on HTTPS pages and on 127.0.0.1 only.";
+    return;
+  }
   const said = Object.fromEntries(controls(form, "query").map((control) => [control.dataset.name, control]));
   try {
     const { written } = parseControlKey(key.value);
