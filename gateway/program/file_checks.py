@@ -1,5 +1,6 @@
 """What is suspicious about the files that settings name, and no reason to refuse them."""
 
+import os
 import stat
 import tomllib
 from collections.abc import Collection, Iterable, Iterator
@@ -78,7 +79,10 @@ def _files(value: Any, kind: FileOf, name: str = "") -> Iterator[tuple[str, Path
 
 def _is_readable_by_others(path: Path) -> bool:
     with suppress(OSError):  # what can't be looked at is told by whoever needs it
-        return bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+        found = path.stat()
+        # A file of another user's is read by its group: so root, Kubernetes and systemd hand keys to a program.
+        own_group = found.st_uid != os.geteuid()
+        return bool(found.st_mode & (stat.S_IROTH if own_group else stat.S_IRGRP | stat.S_IROTH))
     return False
 
 

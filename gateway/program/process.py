@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import signal
 from collections.abc import Awaitable, Callable
 from multiprocessing import parent_process
@@ -9,6 +10,8 @@ from typing import Protocol, TypeVar
 
 import structlog
 import uvloop
+
+from gateway.program.service_manager import ServiceManager
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _YOUNG_OBJECTS = 20_000
@@ -59,11 +62,15 @@ async def _serve(create: Callable[[], Awaitable[ServerT]], on_ready: Callable[[S
     server = await create()
     for number in _STOP_SIGNALS:
         signal.signal(number, lambda number, frame: stopping.set())
-    loop.add_signal_handler(signal.SIGHUP, server.reload)
-    if (parent := parent_process()) is not None:
+    parent = parent_process()
+    manager = ServiceManager({} if parent is not None else os.environ)  # of a worker the supervisor tells
+    loop.add_signal_handler(signal.SIGHUP, manager.reload, server.reload)
+    if parent is not None:
         loop.add_reader(parent.sentinel, stopping.set)  # a worker does not outlive its supervisor
     await server.start()
     on_ready(server)
+    manager.say_ready()
+    signs = asyncio.create_task(manager.give_signs())
     _spare_garbage_collection()
     failure = asyncio.create_task(server.wait_until_failed())
     failure.add_done_callback(lambda done: stopping.set())
@@ -76,7 +83,9 @@ async def _serve(create: Callable[[], Awaitable[ServerT]], on_ready: Callable[[S
     if parent is not None:
         loop.remove_reader(parent.sentinel)
     _log.info("stopping")
+    manager.say_stopping()
     await server.stop()
+    signs.cancel()
     _log.info("stopped")
     return failed
 

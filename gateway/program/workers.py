@@ -8,12 +8,14 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
 import structlog
 
+from gateway.program.service_manager import ServiceManager
 from gateway.program.settings import ConfigurationError
 
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
@@ -44,38 +46,54 @@ def supervise(
         SystemExit: one did not end in its time and was killed.
     """
     workers: list[SpawnProcess] = []
-    with _received_signals() as received:
+    manager = ServiceManager()
+    with _received_signals(manager.sign_seconds) as received:
         try:
             while len(workers) < count:
                 workers.append(_start(work, arguments))
             on_ready()
+            manager.say_ready()
             for number in received:
+                manager.give_sign()
                 if number in (signal.SIGTERM, signal.SIGINT):
                     break
                 if number == signal.SIGHUP:
-                    _signal_all(workers, signal.SIGHUP)
-                else:
+                    manager.reload(partial(_signal_all, workers, signal.SIGHUP))
+                elif number is not None:
                     _restart_dead(workers, work, arguments)
         finally:
+            manager.say_stopping()
             in_time = _stop_all(workers, grace_seconds)
     if not in_time:
         raise SystemExit(1)
 
 
 @contextmanager
-def _received_signals() -> Iterator[Iterator[int]]:
-    """Give the numbers of the signals as they come: they wait for their turn and interrupt nothing half-way."""
+def _received_signals(patience: float | None) -> Iterator[Iterator[int | None]]:
+    """Give the numbers of the signals as they come: they wait for their turn and interrupt nothing half-way.
+
+    Args:
+        patience: in seconds, after which None is given instead; None waits for ever.
+    """
     receiver, sender = socket.socketpair()
+    receiver.settimeout(patience)
     sender.setblocking(False)
     signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
     for number in _SIGNALS:
         signal.signal(number, lambda number, frame: None)
     try:
-        yield (receiver.recv(1)[0] for _ in itertools.count())
+        yield (_next_signal(receiver) for _ in itertools.count())
     finally:
         signal.set_wakeup_fd(-1)
         receiver.close()
         sender.close()
+
+
+def _next_signal(receiver: socket.socket) -> int | None:
+    try:
+        return receiver.recv(1)[0]
+    except TimeoutError:
+        return None
 
 
 def _start(work: Work, arguments: tuple[Any, ...]) -> SpawnProcess:

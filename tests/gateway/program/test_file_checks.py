@@ -1,5 +1,6 @@
 """Files that hold keys are nobody else's to read, and certificates are replaced before they end."""
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -45,6 +46,18 @@ def config(tmp_path: Path) -> Path:
     )
     path.chmod(0o644)
     return path
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to another user, as root alone can")
+@pytest.mark.parametrize(("mode", "is_told"), [(0o440, False), (0o444, True)])
+def test_a_file_of_another_user_is_read_by_its_group(config: Path, mode: int, is_told: bool) -> None:
+    settings = load_settings(ServiceSettings, config, {})
+    file = config.parent / "store.password_file"
+    os.chown(file, 65534, 0)
+
+    file.chmod(mode)
+
+    assert bool(list(suspicious_files(settings, config, NOW))) is is_told
 
 
 @pytest.mark.parametrize("name", KEY_FILES)
