@@ -24,6 +24,7 @@ _log = structlog.stdlib.get_logger(__name__)
 
 
 _LATER = {
+    "ready": "gateway.program.readiness:ready",
     "sandbox": "gateway.program.sandbox:sandbox",
     "simulate": "gateway.program.simulate:simulate",
     "verify": "gateway.program.verify:verify",

@@ -20,7 +20,7 @@ from gateway.program.settings import ConfigurationError
 
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 _RESTART_PAUSE_SECONDS = 0.5
-_KILL_AFTER_SECONDS = 5.0
+KILL_AFTER_SECONDS = 5.0
 """How much longer than its own grace a worker may take to end."""
 
 Work = Callable[..., None]
@@ -149,7 +149,7 @@ def _signal_all(workers: list[SpawnProcess], number: int) -> None:
 def _stop_all(workers: list[SpawnProcess], grace_seconds: float) -> bool:
     """End all workers; return whether none had to be killed."""
     _signal_all(workers, signal.SIGTERM)
-    deadline = time.monotonic() + grace_seconds + _KILL_AFTER_SECONDS
+    deadline = time.monotonic() + grace_seconds + KILL_AFTER_SECONDS
     in_time = True
     for worker in workers:
         worker.join(max(0.0, deadline - time.monotonic()))

@@ -1,6 +1,5 @@
 """The command `sale-service`."""
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import structlog
 from gateway.program.config import config_commands
 from gateway.program.file_checks import warn
 from gateway.program.http_ports import bind_http
+from gateway.program.lazy_commands import LazyCommands
 from gateway.program.listening import bind, bound_address, require_sound_listeners
 from gateway.program.logs import configure_logs
 from gateway.program.options import DISTRIBUTION, config_option, http_option, one_line_errors, workers_option
@@ -30,28 +30,24 @@ from service.program.serve import serve as serve_process
 from service.program.serve import serve_worker
 from service.program.settings import ServiceSettings, callers_of, endpoints_of, vault_keys_of
 
-_IMPORTED_LATE = ("cards", "copy", "doctor", "endpoints", "explain", "sales", "sign", "tokens")
-"""Commands that are in a module of their own, under the same name."""
 _log = structlog.stdlib.get_logger(__name__)
+_LATER = {
+    "backup": "service.program.backup:backup",
+    "cards": "service.program.cards:cards",
+    "copy": "service.program.copy:copy",
+    "deployment": "service.program.deployment:deployment",
+    "doctor": "service.program.doctor:doctor",
+    "endpoints": "service.program.endpoints:endpoints",
+    "explain": "service.program.explain:explain",
+    "ready": "service.program.readiness:ready",
+    "sales": "service.program.sales:sales",
+    "sign": "service.program.sign:sign",
+    "tokens": "service.program.tokens:tokens",
+}
+"""Commands whose imports a server would keep in memory, by where they are."""
 
 
-class _Commands(click.Group):
-    """The commands, some of which are imported when they are asked for.
-
-    They need what a server would keep in memory: PostgreSQL's driver, or what prints tables.
-    """
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), *_IMPORTED_LATE])
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _IMPORTED_LATE:
-            return super().get_command(ctx, cmd_name)
-        command: click.Command = getattr(import_module(f"service.program.{cmd_name}"), cmd_name)
-        return command
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyCommands, later=_LATER, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name=DISTRIBUTION)
 def main() -> None:
     """The Connecting Party's server: sessions and signatures of sales, over gRPC and documented JSON."""

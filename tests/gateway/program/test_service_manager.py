@@ -59,7 +59,7 @@ def test_it_is_told_in_its_own_words(manager: Manager) -> None:
     program.say_ready()
     assert manager.told() == "READY=1"
     before = time.monotonic_ns() // 1000
-    program.reload(lambda: program.give_sign())
+    program.reload(program.give_sign)
     reloading, at = manager.told().split("\nMONOTONIC_USEC=")
     assert (reloading, before <= int(at) <= time.monotonic_ns() // 1000) == ("RELOADING=1", True)
     assert [manager.told(), manager.told()] == ["WATCHDOG=1", "READY=1"]
