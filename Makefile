@@ -8,7 +8,7 @@ ENV := .venv/bin
 ENV_READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench bench-growth bench-micro bench-profile bench-soak mutants needs-chromium needs-faketime needs-systemd needs-wrk generate check lint lock sbom clean
+.PHONY: help serve test bench bench-growth bench-micro bench-profile bench-soak mutants needs-chromium needs-faketime needs-systemd needs-wrk generate release check lint lock sbom clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,15 +57,20 @@ needs-wrk:
 generate: $(ENV_READY) ## rewrite generated/ from the proto
 	$(ENV)/python proto/generate.py
 
-lint: $(ENV_READY) ## format, lint, types, import rules, proto, and whether generated/ is up to date
+lint: $(ENV_READY) ## format, lint, types, import rules, proto, whether it breaks clients of the last release, and whether generated/ is up to date
 	$(ENV)/ruff format --check .
 	$(ENV)/ruff check .
 	$(ENV)/mypy
 	$(ENV)/lint-imports
 	$(ENV)/buf format --diff --exit-code proto
 	image=$$(mktemp --suffix=.binpb) && trap 'rm -f '$$image EXIT \
-		&& $(ENV)/python proto/generate.py --image $$image && $(ENV)/buf lint $$image --config buf.yaml
+		&& $(ENV)/python proto/generate.py --image $$image && $(ENV)/buf lint $$image --config buf.yaml \
+		&& $(ENV)/buf breaking $$image --against proto/released.binpb --config buf.yaml
 	$(ENV)/python proto/generate.py --check
+
+release: $(ENV_READY) ## keep the proto as it is for what clients have: from here on `make lint` refuses what would break them
+	image=$$(mktemp --suffix=.binpb) && trap 'rm -f '$$image EXIT && $(ENV)/python proto/generate.py --image $$image \
+		&& $(ENV)/buf build $$image --exclude-source-info --output proto/released.binpb
 
 check: lint test ## everything that has to be green
 
