@@ -8,7 +8,7 @@ ENV := .venv/bin
 ENV_READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench bench-growth bench-micro bench-profile bench-soak mutants needs-chromium needs-faketime needs-systemd needs-wrk generate release check lint lock sbom clean
+.PHONY: help serve test bench bench-growth bench-micro bench-profile bench-soak mutants needs-chromium needs-faketime needs-node needs-systemd needs-wrk generate release check lint lock sbom clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -45,6 +45,10 @@ needs-chromium:
 needs-faketime:
 	@command -v faketime >/dev/null || { sudo=$$(command -v sudo || true) && echo "Installing faketime ..." && \
 		$$sudo apt-get -qq update && $$sudo apt-get -qq install -y faketime; }
+
+needs-node:
+	@command -v npm >/dev/null || { sudo=$$(command -v sudo || true) && echo "Installing node ..." && \
+		$$sudo apt-get -qq update && $$sudo apt-get -qq install -y --no-install-recommends nodejs npm; }
 
 needs-systemd:
 	@command -v systemd-analyze >/dev/null || { sudo=$$(command -v sudo || true) && echo "Installing systemd ..." && \
