@@ -8,7 +8,7 @@ ENV := .venv/bin
 ENV_READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench bench-growth bench-micro bench-profile bench-soak mutants needs-chromium needs-faketime needs-node needs-systemd needs-wrk generate release check lint lock sbom clean
+.PHONY: help serve test bench bench-growth bench-micro bench-profile bench-soak mutants generate release check lint lock sbom clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,25 +38,15 @@ mutants: $(ENV_READY) ## change the code in a thousand places, and see that a te
 	@$(ENV)/mutmut run $(ARGS)
 	@$(ENV)/mutmut results
 
-needs-chromium:
-	@command -v chromium >/dev/null || { sudo=$$(command -v sudo || true) && echo "Installing chromium ..." && \
-		$$sudo apt-get -qq update && $$sudo apt-get -qq install -y chromium; }
+# Programs that tests and benchmarks run, by the packages that bring them where those have other names.
+PROGRAM_node := npm
+PACKAGES_node := nodejs npm
+PROGRAM_systemd := systemd-analyze
+PACKAGES_chromium := chromium fonts-dejavu-core
 
-needs-faketime:
-	@command -v faketime >/dev/null || { sudo=$$(command -v sudo || true) && echo "Installing faketime ..." && \
-		$$sudo apt-get -qq update && $$sudo apt-get -qq install -y faketime; }
-
-needs-node:
-	@command -v npm >/dev/null || { sudo=$$(command -v sudo || true) && echo "Installing node ..." && \
-		$$sudo apt-get -qq update && $$sudo apt-get -qq install -y --no-install-recommends nodejs npm; }
-
-needs-systemd:
-	@command -v systemd-analyze >/dev/null || { sudo=$$(command -v sudo || true) && echo "Installing systemd ..." && \
-		$$sudo apt-get -qq update && $$sudo apt-get -qq install -y systemd; }
-
-needs-wrk:
-	@command -v wrk >/dev/null || { sudo=$$(command -v sudo || true) && echo "Installing wrk ..." && \
-		$$sudo apt-get -qq update && $$sudo apt-get -qq install -y wrk; }
+needs-%:
+	@command -v $(or $(PROGRAM_$*),$*) >/dev/null || { sudo=$$(command -v sudo || true) && echo "Installing $* ..." && \
+		$$sudo apt-get -qq update && $$sudo apt-get -qq install -y --no-install-recommends $(or $(PACKAGES_$*),$*); }
 
 generate: $(ENV_READY) ## rewrite generated/ from the proto
 	$(ENV)/python proto/generate.py

@@ -3,7 +3,7 @@
 import pytest
 from playwright.async_api import Page, expect
 
-from service.program.development import CONTROL_KEY
+from gateway.parties.development import CONTROL_KEY
 from tests.merchant import callback_parameters, check_document, initiate_document
 from tests.running import Program
 from tests.transports import OverHttp

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.program.development import CONTROL_KEY
+from gateway.parties.development import CONTROL_KEY
 from tests.merchant import SBC, sign, write_config
 from tests.running import PROGRAMS
 from tests.vectors import VECTORS
