@@ -7,7 +7,9 @@ from gateway.sandbox.callbacks import Schedule
 from gateway.sandbox.server import SandboxServer
 from gateway.sandbox.thread import SandboxThread
 
-QUICK = Schedule(charge_seconds=0.01, slow_seconds=0.3, redirect_seconds=0.5, retry_seconds=0.02, retries=5)
+QUICK = Schedule(
+    charge_seconds=0.01, slow_seconds=0.3, redirect_seconds=0.5, silence_seconds=1.0, retry_seconds=0.02, retries=5
+)
 
 
 def begin_sandbox(target: str, schedule: Schedule = QUICK) -> SandboxThread:

@@ -58,6 +58,10 @@ class Unreachable(PeerError):
         self.base_url = base_url
 
 
+class NoAnswer(Unreachable):
+    """The server has the request, and gave no answer in time: whether it does what it says is not known."""
+
+
 class NotUnderstood(PeerError):
     """What came back is not what the contract has."""
 
@@ -157,8 +161,10 @@ class Peer:
         begun = time.perf_counter()
         try:
             response = await self._client.request(method, url, **more)
+        except httpx2.ReadTimeout:
+            raise NoAnswer(self.base_url, "no answer in time") from None
         except httpx2.TimeoutException:
-            raise Unreachable(self.base_url, "no answer in time") from None
+            raise Unreachable(self.base_url, "no connection in time") from None
         except httpx2.InvalidURL as error:
             raise Unreachable(self.base_url, f"is no URL of a server: {error}") from None
         except httpx2.RequestError as error:

@@ -28,6 +28,8 @@ class Schedule:
     """To charge a slow one, and until a late callback."""
     redirect_seconds: float = 300.0
     """For the consumer to confirm on the page; then the card is declined."""
+    silence_seconds: float = 60.0
+    """Until a request that is not to be answered is: apps give up before."""
     retry_seconds: float = 0.5
     """Before a callback that was not answered with 200 is sent again; twice as long each time."""
     retries: int = 30

@@ -11,6 +11,8 @@ _NUMBER = re.compile(r"\d{12,19}", re.ASCII)
 _SHORTEST_NUMBER = 12
 REFUSED = "REFUSED"
 """What becomes of a sale that the payment gateway does not take: it has no state there."""
+NO_ANSWER = "NO_ANSWER"
+"""What the app knows of a sale where perform sale was not answered."""
 
 
 class Pace(Enum):
@@ -25,6 +27,7 @@ class Fault(Enum):
     """What the sandbox does otherwise than a payment gateway should."""
 
     WRONG_SESSION_SIGNATURE = "the check has another signature than the app sent"
+    UNANSWERED = "perform sale is not answered, and the card is charged"
     WRONG_CONTROL = "the first callback has a wrong control"
     TWICE = "the callback comes twice"
     LATE = "the callback comes long after the app was told"
@@ -58,9 +61,11 @@ class Card(NamedTuple):
 
     @property
     def promise(self) -> str:
-        """How a sale with it stands in the end, as an app sees it: a state of the Device API, or `REFUSED`."""
+        """How a sale with it stands in the end, as an app sees it: a state, `REFUSED` or `NO_ANSWER`."""
         if self.fault is Fault.WRONG_SESSION_SIGNATURE:
             return REFUSED
+        if self.fault is Fault.UNANSWERED:
+            return NO_ANSWER
         if self.pace is Pace.NEVER:
             return State.PROCESSING
         return State.APPROVED if self.decline is None else State.DECLINED
@@ -107,6 +112,7 @@ CARDS = (
     Card("3ds", "4000000000003220", "the consumer confirms on a page, then approved", redirects=True),
     Card("slow", "4000000000000077", "approved after some seconds", pace=Pace.SLOW),
     Card("silent", "4000000000000341", "stays PROCESSING, never called back", pace=Pace.NEVER),
+    Card("unanswered", "4000000000000069", "approved, but perform sale has no answer", fault=Fault.UNANSWERED),
     Card("wrong-signature", "4000000000000101", "refused at the check", fault=Fault.WRONG_SESSION_SIGNATURE),
     Card("wrong-control", "4000000000000127", "approved; first callback forged", fault=Fault.WRONG_CONTROL),
     Card("twice", "4000000000000259", "approved; called back twice", fault=Fault.TWICE),

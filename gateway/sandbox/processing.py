@@ -88,6 +88,9 @@ class Processing:
         )
         self.sales.add(sale)
         sale.charging = asyncio.create_task(self._charge(sale, keys))
+        if card.fault is Fault.UNANSWERED:
+            await asyncio.sleep(self._schedule.silence_seconds)
+            raise GatewayError(ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, invoice_id=invoice_id)
         return sale
 
     async def stop(self) -> None:

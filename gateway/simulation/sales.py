@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.parties.consumer_app import ConsumerApp, Decision, OpenedSale, State, card_of, saved_card_of
-from gateway.parties.exchanges import Document, Exchange, Peer, PeerError, Refused
-from gateway.sandbox.cards import AMOUNTS, REFUSED, Card
+from gateway.parties.exchanges import Document, Exchange, NoAnswer, Peer, PeerError, Refused, Unreachable
+from gateway.sandbox.cards import AMOUNTS, NO_ANSWER, REFUSED, Card
 from gateway.simulation.confirmation_page import ConfirmationPage
 
 FAILED = "FAILED"
 """How a sale ended that could not go on."""
 _UNDECIDED = frozenset({State.PROCESSING, State.REDIRECT_REQUEST})
+_WITHOUT_STATE = frozenset({REFUSED, NO_ANSWER})
 _NO_SUCH_CARD = "1106"
 _SAVING_SECONDS = 3.0
 """How long a card may take to be saved."""
@@ -53,7 +54,7 @@ class Outcome:
     sale: int
     promise: str
     ended: str = FAILED
-    """A state of the Device API, `REFUSED` or `FAILED`."""
+    """A state of the Device API, `REFUSED`, `NO_ANSWER` or `FAILED`."""
     fault: str = ""
     """Why it is not as promised, or why it was refused."""
     unreachable: str = ""
@@ -67,7 +68,7 @@ class Outcome:
     @property
     def is_as_promised(self) -> bool:
         """Whether it went as its card promises."""
-        return self.ended == self.promise and (self.ended == REFUSED or not self.fault)
+        return self.ended == self.promise and (self.ended in _WITHOUT_STATE or not self.fault)
 
 
 class Pace(NamedTuple):
@@ -136,7 +137,8 @@ class Simulation:
             await self._go_through(outcome, terms, saved_as)
         except PeerError as error:
             outcome.fault = str(error)
-            outcome.unreachable = getattr(error, "base_url", "")
+            if isinstance(error, Unreachable) and not outcome.is_as_promised:
+                outcome.unreachable = error.base_url
         outcome.seconds = time.perf_counter() - begun
         if not outcome.fault and outcome.ended != outcome.promise:
             outcome.fault = f"the card promises {outcome.promise}"
@@ -160,6 +162,9 @@ class Simulation:
             session = await self._app.perform_sale(opened, token, terms.amount_centis, terms.currency, funds)
         except Refused:
             outcome.ended = REFUSED
+            raise
+        except NoAnswer:
+            outcome.ended = NO_ANSWER
             raise
         outcome.ended = await self._follow(step, opened, token, session, confirms=terms.confirms)
         if outcome.ended == State.APPROVED and saved_as is None:

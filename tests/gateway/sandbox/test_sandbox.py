@@ -13,7 +13,7 @@ from connectingparty.sale.v1.sale_service_pb2_grpc import SaleServiceStub
 from structlog.types import EventDict
 
 from gateway.parties.consumer_app import DEVICE_API, ConsumerApp, OpenedSale, card_of, saved_card_of
-from gateway.parties.exchanges import Document, Peer, Refused, Unreachable
+from gateway.parties.exchanges import Document, NoAnswer, Peer, Refused, Unreachable
 from gateway.sandbox.cards import CARDS, Card, card_of_name
 from tests.running import Program
 from tests.sandboxes import begin_sandbox
@@ -147,6 +147,20 @@ async def test_a_silent_card_is_processed_for_ever(app: ConsumerApp, sales: Sale
 
     assert (await status(app, bought))["state"] == "PROCESSING"
     assert is_in("CHECKED")(sales.GetSale(GetSaleRequest(invoice_id=bought.opened.invoice_id)))
+
+
+async def test_a_sale_that_the_app_has_no_answer_for_is_charged_all_the_same(
+    server: Program, sandbox: str, sales: SaleServiceStub
+) -> None:
+    async with Peer(f"http://{server.http}") as merchant, Peer(sandbox, timeout_seconds=0.2) as gateway:
+        app = ConsumerApp(merchant, gateway, "R58M123ABC")
+        access_token = await app.request_access_token()
+        opened = await app.initiate(access_token, AMOUNT, CURRENCY)
+        funds = card_of(card_of_name("unanswered").number)
+        with pytest.raises(NoAnswer):
+            await app.perform_sale(opened, access_token, AMOUNT, CURRENCY, funds)
+
+    await wait_for_sale(sales, Bought(opened, access_token, ""), is_in("APPROVED"))
 
 
 async def test_a_check_with_another_signature_is_refused_by_the_server(app: ConsumerApp) -> None:

@@ -107,6 +107,7 @@ def test_it_answers_on_the_page_by_itself(shop: Shop, options: list[str], ended:
 
 
 def test_a_card_may_promise_a_refusal_or_to_say_nothing(shop: Shop) -> None:
+    assert shop.events("--card=unanswered", "--http-timeout=500ms")[-1]["ended"] == {"NO_ANSWER": 1}
     assert shop.events("--card=wrong-signature")[-1]["ended"] == {"REFUSED": 1}
     assert shop.events("--card=silent", "--patience=100ms")[-1]["ended"] == {"PROCESSING": 1}
 
