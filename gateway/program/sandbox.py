@@ -39,7 +39,7 @@ _duration = partial(click.option, type=seconds, metavar="DURATION", show_default
     "--listen", type=address, metavar="HOST:PORT", default=SANDBOX, show_default=True, help="Where; on loopback only."
 )
 @_duration("--http-timeout", default="20s", help="To wait for an answer.")
-@_duration("--charge-delay", default="300ms", help="To charge a card.")
+@_duration("--charge-delay", default="150ms", help="To charge a card.")
 @_duration("--slow-delay", default="5s", help="Of the cards slow and late.")
 @_duration("--retry-delay", default="500ms", help="Before a callback is sent again; doubled each time.")
 @click.option("--retries", type=click.IntRange(0, 1000), default=30, show_default=True, help="Of a callback.")

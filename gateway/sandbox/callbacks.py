@@ -22,7 +22,7 @@ _log = structlog.stdlib.get_logger(__name__)
 class Schedule:
     """How long the sandbox takes for what; a real one has minutes and days where this has seconds."""
 
-    charge_seconds: float = 0.3
+    charge_seconds: float = 0.15
     """To charge a card."""
     slow_seconds: float = 5.0
     """To charge a slow one, and until a late callback."""

@@ -5,6 +5,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -69,15 +70,17 @@ def test_a_sale_is_shown_step_by_step_and_then_one_with_the_saved_card(shop: Sho
 
     assert done.exit_code == 0
     names = "|".join(["request access token", "initiate sale", "perform sale", "sale status", "get client ids"])
-    steps = re.findall(f"^(?:{names})", done.stdout, re.MULTILINE)
-    first = ["request access token", "initiate sale", "perform sale", "sale status", "sale status", "get client ids"]
-    assert steps == [*first, "initiate sale", "perform sale", "sale status", "sale status"]
+    steps = [step for step, _ in groupby(re.findall(f"^(?:{names})", done.stdout, re.MULTILINE))]
+    first = ["request access token", "initiate sale", "perform sale", "sale status", "get client ids"]
+    assert steps == [*first, "initiate sale", "perform sale", "sale status"]
     assert done.stdout.count("APPROVED, as the card promises") == 2
     assert done.stdout.count('"clientCardId"') == 1
 
 
 def test_no_secret_and_no_whole_card_number_is_shown_unless_it_is_asked_for(shop: Shop) -> None:
-    assert SECRET.search(shop.simulate().stdout) is None
+    plain = shop.simulate().stdout
+    assert SECRET.search(plain) is None
+    assert "\x1b" not in plain
 
     shown = shop.simulate("--show-secrets").stdout
     assert SECRET.search(shown) is not None
@@ -129,7 +132,7 @@ def test_a_sale_that_does_not_go_as_promised_fails_the_command(shop: Shop) -> No
 
     assert unsold.exit_code == 1
     assert "FAILED, 2002 FILTERED: " in unsold.stdout
-    impatient = shop.simulate("--patience=1ms")
+    impatient = shop.simulate("--card=slow", "--patience=1ms")
     assert impatient.exit_code == 1
     assert "PROCESSING, the card promises APPROVED" in impatient.stdout
 
@@ -165,7 +168,6 @@ def test_a_wrong_option_is_told_with_its_rule(shop: Shop, option: str, words: st
 
 
 def test_there_is_colour_on_a_terminal_unless_nobody_wants_it(shop: Shop) -> None:
-    assert "\x1b" not in shop.simulate().stdout
     assert COLOUR.search(shop.simulate(environment={"FORCE_COLOR": "1"}).stdout)
     assert COLOUR.search(shop.simulate(environment={"FORCE_COLOR": "1", "NO_COLOR": "1"}).stdout) is None
 
