@@ -139,6 +139,7 @@ def require_same(first: Exchange, again: Exchange) -> None:
 @SUBJECT.must(
     "another-session-token",
     "A session that was checked is not confirmed for another session.token: it would be charged twice.",
+    "contract, Errors: 1105",
 )
 async def another_session_token(trade: Trade) -> None:
     """Check a sale, and again with another token."""

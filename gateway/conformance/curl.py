@@ -50,12 +50,13 @@ def _tls_options(tls: Tls) -> Iterator[str]:
 
 def _as_argument(body: bytes) -> str | None:
     """Return a body that a command line can hold; None if it can't."""
-    if len(body) >= _LONG or b"\0" in body or body.startswith(b"@"):
+    if len(body) >= _LONG or body.startswith(b"@"):
         return None
     try:
-        return body.decode()
+        text = body.decode()
     except UnicodeDecodeError:
         return None
+    return text if text.isprintable() else None
 
 
 def _printing(body: bytes) -> Iterator[str]:

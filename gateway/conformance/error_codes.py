@@ -12,6 +12,7 @@ from gateway.conformance.trade import JSON_TYPE, Trade, check_document, new_sess
 
 SUBJECT = Subject("errors", "Error codes", "contract, Errors")
 
+_MAX_DIGITS = 9
 Reason: TypeAlias = ErrorReason.ValueType
 
 
@@ -45,7 +46,7 @@ async def statuses(trade: Trade) -> None:
 
 def _number(exchange: Exchange) -> int:
     code = (exchange.error or {}).get("code")
-    return int(code) if isinstance(code, str) and code.isdecimal() else 0
+    return int(code) if isinstance(code, str) and code.isdecimal() and len(code) <= _MAX_DIGITS else 0
 
 
 def _told(reason: Reason) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Sequence
 
-from gateway.conformance.exchanges import Exchange
+from gateway.conformance.exchanges import Exchange, printable
 
 
 class Fault(Exception):
@@ -18,8 +18,8 @@ class Fault(Exception):
 
     def __init__(self, expected: str, got: str, *exchanges: Exchange, sequence: str = "") -> None:
         super().__init__(f"expected {expected}, got {got}")
-        self.expected = expected
-        self.got = got
+        self.expected = printable(expected)
+        self.got = printable(got)
         self.exchanges = exchanges
         self.sequence = sequence
 
@@ -42,7 +42,7 @@ class NotTested(Exception):
 
     def __init__(self, reason: str, exchange: Exchange | None = None) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason = printable(reason)
         self.exchange = exchange
 
 

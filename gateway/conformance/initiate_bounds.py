@@ -34,8 +34,14 @@ class _Initiations:
 @SUBJECT.must("serial-number", "consumer.device.serialNumber: a string of 1-50 characters, not bytes.")
 async def serial_number(trade: Trade) -> None:
     """Try its bounds."""
-    taken: _Values = ("x", "x" * 50, "Ж" * 50, "😀" * 50)
+    taken: _Values = ("x", "x" * 50, "Ж" * 50)
     await _Initiations(trade).bound("consumer.device.serialNumber", taken, ("", "x" * 51, "Ж" * 51, *NOT_STRINGS))
+
+
+@SUBJECT.should("code-points", "Lengths count code points: a character that takes two units of UTF-16 is one.")
+async def code_points(trade: Trade) -> None:
+    """Try a serial number of such ones."""
+    await _Initiations(trade).bound("consumer.device.serialNumber", ("😀" * 50,), ())
 
 
 @SUBJECT.must("access-token", "session.accessToken: a string of 32-128 characters.", waits=True)

@@ -72,13 +72,17 @@ def summary(findings: Sequence[Finding], *, strict: bool, seconds: float) -> Tex
     counts = Counter(each.verdict for each in findings)
     told = ", ".join(f"{verdict} {counts[verdict]}" for verdict in Verdict if counts[verdict])
     failed = Counter(each.requirement.severity for each in findings if each.verdict in {Verdict.FAILS, Verdict.BLOCKED})
-    if failed[Severity.MUST]:
-        style, meaning = "bold red", f"{failed[Severity.MUST]} that MUST hold {_do(failed[Severity.MUST])} not"
-    elif failed[Severity.SHOULD]:
-        style = "bold red" if strict else "yellow"
-        meaning = f"all that MUST holds; {failed[Severity.SHOULD]} that SHOULD hold {_do(failed[Severity.SHOULD])} not"
-    else:
+    if not failed.total():
         style, meaning = "bold green", "nothing is wrong"
+    elif not failed[Severity.MUST]:
+        style = "bold red" if strict else "yellow"
+        meaning = (
+            f"all that MUST hold does, {failed[Severity.SHOULD]} that SHOULD hold {_do(failed[Severity.SHOULD])} not"
+        )
+    else:
+        style = "bold red"
+        parts = (f"{failed[each]} that {each} hold {_do(failed[each])} not" for each in Severity if failed[each])
+        meaning = ", ".join(parts)
     return Text(f"{len(findings)} requirements in {seconds:.1f} s: {told}; {meaning}.", style=style)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from gateway.conformance.exchanges import Exchange
 from gateway.conformance.faults import Fault
 from gateway.conformance.requirements import Subject
-from gateway.conformance.trade import Checked, Sale, Trade
+from gateway.conformance.trade import Checked, Sale, Trade, member_of
 from gateway.parties import signatures
 
 VECTORS: list[dict[str, Any]] = json.loads(Path(__file__).with_name("vectors.json").read_text())
@@ -94,7 +94,7 @@ def require_check_signature(trade: Trade, checked: Checked, server_card_id: str 
         server_card_id=server_card_id,
     )
     parts = [sale.serial_number, sale.nonce, sale.endpoint_id, sale.invoice_id, server_card_id]
-    got = str(checked.answer["session"]["checkSignature"])
+    got = str(member_of(checked.answer, "session.checkSignature"))
     _require(trade, "session.checkSignature", expected, got, parts, checked.exchange)
 
 

@@ -87,7 +87,7 @@ class Wire:
             )
         except httpx2.TimeoutException:
             failure = f"no answer within {self.timeout_seconds:g} s"
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             failure = f"no answer: {error or type(error).__name__}"
         else:
             headers = {name.lower(): value for name, value in response.headers.items()}

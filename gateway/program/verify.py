@@ -6,6 +6,7 @@ import ssl
 import sys
 import time
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -111,6 +112,8 @@ def verify(
     began = time.monotonic()
     findings = asyncio.run(_run(terms, tls, options["timeout"], requirements))
     seconds = time.monotonic() - began
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal need not know Cyrillic
     if as_json:
         click.echo(_document(terms, findings, tls, strict=strict, seconds=seconds))
     else:
