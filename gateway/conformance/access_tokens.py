@@ -1,9 +1,10 @@
 """The access token that the app asks for."""
 
 from gateway.conformance.answers import confirmed
+from gateway.conformance.documents import member_of
 from gateway.conformance.faults import Fault, NotTested
 from gateway.conformance.requirements import FIELD, Subject
-from gateway.conformance.trade import Trade, member_of
+from gateway.conformance.trade import Trade
 
 SUBJECT = Subject("auth", "Access tokens", FIELD)
 

@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from gateway.conformance.answers import confirmed
+from gateway.conformance.documents import ABSENT, with_member
 from gateway.conformance.exchanges import Exchange
 from gateway.conformance.faults import all_hold
-from gateway.conformance.trade import ABSENT, Trade, with_member
+from gateway.conformance.trade import Trade
 
 Send = Callable[[dict[str, Any]], Awaitable[Exchange]]
 Draft = Callable[[], Awaitable[dict[str, Any]]]

@@ -1,9 +1,10 @@
 """The callback that tells how a sale has ended."""
 
+from gateway.conformance.documents import new_session_token
 from gateway.conformance.exchanges import Exchange
 from gateway.conformance.faults import Fault, NotTested, all_hold
 from gateway.conformance.requirements import FIELD, OURS, Subject
-from gateway.conformance.trade import Trade, new_session_token
+from gateway.conformance.trade import Trade
 from gateway.parties.signatures import callback_control
 
 SUBJECT = Subject("callback", "Callback", FIELD)

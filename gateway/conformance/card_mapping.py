@@ -5,15 +5,10 @@ from typing import NamedTuple
 from gateway.conformance.answers import confirmed
 from gateway.conformance.bounds import refuses
 from gateway.conformance.check_sale import require_same, require_types
-from gateway.conformance.exchanges import Exchange
-from gateway.conformance.faults import Fault, NotTested, all_hold
-from gateway.conformance.requirements import FIELD, Subject
-from gateway.conformance.signatures import require_check_signature, require_notification_signature
-from gateway.conformance.trade import (
+from gateway.conformance.documents import (
     ABSENT,
     Checked,
     Sale,
-    Trade,
     check_document,
     client_ids_document,
     member_of,
@@ -23,6 +18,11 @@ from gateway.conformance.trade import (
     notification_document,
     with_member,
 )
+from gateway.conformance.exchanges import Exchange
+from gateway.conformance.faults import Fault, NotTested, all_hold
+from gateway.conformance.requirements import FIELD, Subject
+from gateway.conformance.signatures import require_check_signature, require_notification_signature
+from gateway.conformance.trade import Trade
 
 SUBJECT = Subject("cards", "Card mapping", FIELD)
 _CLIENT_CARD = "sourceOfFunds.reference.clientCardId"

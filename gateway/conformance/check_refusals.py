@@ -6,19 +6,19 @@ from typing import Any
 
 from gateway.conformance.answers import confirmed
 from gateway.conformance.bounds import NOT_STRINGS, refuses
-from gateway.conformance.exchanges import Exchange
-from gateway.conformance.faults import Fault, all_hold
-from gateway.conformance.requirements import CHECK_DOCUMENT, OURS, Subject
-from gateway.conformance.trade import (
+from gateway.conformance.documents import (
     ABSENT,
     Sale,
-    Trade,
     check_document,
     member_of,
     new_serial_number,
     new_session_token,
     with_member,
 )
+from gateway.conformance.exchanges import Exchange
+from gateway.conformance.faults import Fault, all_hold
+from gateway.conformance.requirements import CHECK_DOCUMENT, OURS, Subject
+from gateway.conformance.trade import Trade
 from gateway.parties.signatures import session_signature
 
 SUBJECT = Subject("check", "Check sale: refusals", CHECK_DOCUMENT)

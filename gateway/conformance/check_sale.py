@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway.conformance.answers import confirmed
+from gateway.conformance.documents import Checked, check_document, member_of, new_session_token, with_member
 from gateway.conformance.exchanges import Exchange
 from gateway.conformance.faults import Fault, all_hold
 from gateway.conformance.initiate_sale import CYRILLIC
 from gateway.conformance.requirements import CHECK_DOCUMENT, FIELD, Subject
 from gateway.conformance.signatures import require_check_signature
-from gateway.conformance.trade import Checked, Trade, check_document, member_of, new_session_token, with_member
+from gateway.conformance.trade import Trade
 
 SUBJECT = Subject("check", "Check sale", CHECK_DOCUMENT)
 _EXPECTED = "HTTP 200 with invoiceId, session.checkSignature, session.nonce and session.token"

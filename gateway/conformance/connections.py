@@ -2,11 +2,12 @@
 
 import asyncio
 
+from gateway.conformance.documents import Sale, new_serial_number, sale_of
 from gateway.conformance.exchanges import Exchange, Request
 from gateway.conformance.faults import Fault, NotTested
 from gateway.conformance.raw_http import bytes_of, head_of, send_pieces
 from gateway.conformance.requirements import FIELD, OURS, Subject
-from gateway.conformance.trade import Sale, Trade, new_serial_number, sale_of
+from gateway.conformance.trade import Trade
 
 SUBJECT = Subject("connections", "Connections", FIELD)
 _CLOSE = "Connection: close"

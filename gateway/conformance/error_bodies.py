@@ -3,11 +3,12 @@
 import json
 
 from gateway.conformance.answers import refused, require_error_shape
+from gateway.conformance.documents import encoded
 from gateway.conformance.exchanges import Exchange, Request
 from gateway.conformance.faults import Fault, NotTested, all_hold
 from gateway.conformance.raw_http import send_pieces
 from gateway.conformance.requirements import INITIATE_DOCUMENT, OURS, Subject
-from gateway.conformance.trade import JSON_TYPE, Trade, encoded
+from gateway.conformance.trade import JSON_TYPE, Trade
 
 SUBJECT = Subject("errors", "Errors", "contract, Errors")
 _OVERSIZE_BYTES = 2 * 2**20

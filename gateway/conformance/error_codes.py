@@ -5,10 +5,11 @@ from typing import TypeAlias
 
 from connectingparty.sale.v1.error_reason_pb2 import ErrorReason, error_kind
 
+from gateway.conformance.documents import check_document, new_session_token, with_member
 from gateway.conformance.exchanges import Exchange, Request
 from gateway.conformance.faults import Fault, all_hold
 from gateway.conformance.requirements import Subject
-from gateway.conformance.trade import JSON_TYPE, Trade, check_document, new_session_token, with_member
+from gateway.conformance.trade import JSON_TYPE, Trade
 
 SUBJECT = Subject("errors", "Error codes", "contract, Errors")
 

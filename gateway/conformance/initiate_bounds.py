@@ -3,10 +3,11 @@
 from typing import Any, TypeAlias
 
 from gateway.conformance.bounds import NOT_STRINGS, refuses, takes
+from gateway.conformance.documents import ABSENT
 from gateway.conformance.exchanges import Exchange
 from gateway.conformance.faults import Fault, all_hold
 from gateway.conformance.requirements import INITIATE_DOCUMENT, Subject
-from gateway.conformance.trade import ABSENT, Trade
+from gateway.conformance.trade import Trade
 
 SUBJECT = Subject("initiate", "Initiate sale: bounds", INITIATE_DOCUMENT)
 _Values: TypeAlias = tuple[object, ...]

@@ -4,11 +4,12 @@ import asyncio
 import math
 from collections.abc import Sequence
 
+from gateway.conformance.documents import Sale, new_serial_number, sale_of, with_member
 from gateway.conformance.exchanges import Request
 from gateway.conformance.faults import Fault, NotTested
 from gateway.conformance.requirements import FIELD, INITIATE_DOCUMENT, Subject
 from gateway.conformance.signatures import require_session_signature
-from gateway.conformance.trade import Sale, Trade, new_serial_number, sale_of, with_member
+from gateway.conformance.trade import Trade
 
 CYRILLIC = "Серийный-№7"
 _MANY = 20

@@ -4,18 +4,17 @@ import asyncio
 
 from gateway.conformance.answers import confirmed
 from gateway.conformance.check_sale import require_same
-from gateway.conformance.exchanges import Exchange
-from gateway.conformance.faults import Fault, NotTested
-from gateway.conformance.requirements import CHECK_DOCUMENT, FIELD, OURS, Subject
-from gateway.conformance.trade import (
-    AT_ONCE,
-    Trade,
+from gateway.conformance.documents import (
     check_document,
     client_ids_document,
     new_serial_number,
     new_server_card_id,
     notification_document,
 )
+from gateway.conformance.exchanges import Exchange
+from gateway.conformance.faults import Fault, NotTested
+from gateway.conformance.requirements import CHECK_DOCUMENT, FIELD, OURS, Subject
+from gateway.conformance.trade import AT_ONCE, Trade
 
 SUBJECT = Subject("races", f"{AT_ONCE} requests at once", FIELD)
 

@@ -41,7 +41,7 @@ def print_list(console: Console, requirements: Sequence[Requirement]) -> None:
         console.print(table)
 
 
-def print_report(console: Console, findings: Sequence[Finding], tls: Tls, *, verbose: bool) -> None:
+def print_report(console: Console, findings: Sequence[Finding], tls: Tls, *, verbose: bool, last: Text) -> None:
     """Print what holds, and then what does not with the lines that show it.
 
     Args:
@@ -49,6 +49,7 @@ def print_report(console: Console, findings: Sequence[Finding], tls: Tls, *, ver
         findings: of a run.
         tls: how the server is known.
         verbose: whether to tell sources, times, and answers in full.
+        last: the last line.
     """
     for title, part in _by_subject(findings, lambda each: each.requirement):
         table = _table(title, "", "id", "counts", "what must hold", *(("source", "s") if verbose else ()))
@@ -59,6 +60,8 @@ def print_report(console: Console, findings: Sequence[Finding], tls: Tls, *, ver
         if finding.verdict is Verdict.FAILS:
             _print_failure(console, finding, tls, verbose=verbose)
     _print_blocked(console, [finding for finding in findings if finding.verdict is Verdict.BLOCKED], tls)
+    console.print()
+    console.print(last, soft_wrap=True)
 
 
 def summary(findings: Sequence[Finding], *, strict: bool, seconds: float) -> Text:

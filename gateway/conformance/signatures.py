@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from gateway.conformance.documents import Checked, Sale, member_of
 from gateway.conformance.exchanges import Exchange
 from gateway.conformance.faults import Fault
 from gateway.conformance.requirements import Subject
-from gateway.conformance.trade import Checked, Sale, Trade, member_of
+from gateway.conformance.trade import Trade
 from gateway.parties import signatures
 
 VECTORS: list[dict[str, Any]] = json.loads(Path(__file__).with_name("vectors.json").read_text())

@@ -5,7 +5,7 @@ import json
 import ssl
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ import click
 from rich.console import Console
 
 from gateway.conformance.catalogue import UnknownName, chosen
+from gateway.conformance.documents import member_of
 from gateway.conformance.exchanges import Request
 from gateway.conformance.report import as_document, as_entry, console_for, print_list, print_report, summary
 from gateway.conformance.requirements import Requirement
 from gateway.conformance.runner import Finding, Runner, holds
-from gateway.conformance.trade import Terms, member_of
+from gateway.conformance.trade import Terms
 from gateway.conformance.wire import Tls, Wire
 
 _NAMES = "Ids, groups or patterns such as 'check.tampered-*'; may be repeated."
@@ -99,15 +100,7 @@ def verify(
     if only_list:
         _print_list(requirements, as_json=as_json)
         return
-    key = _control_key(options.pop("control_key"), control_key_file)
-    terms = Terms(
-        _url("--target", target),
-        _url("--payment-gateway-url", options["payment_gateway_url"] or target),
-        options["currency"],
-        options["amount"],
-        key,
-        options["access_tokens"],
-    )
+    terms = _terms(target, _control_key(options["control_key"], control_key_file), options)
     tls = Tls(options["ca"], options["insecure"], options["cert"], options["key"])
     began = time.monotonic()
     findings = asyncio.run(_run(terms, tls, options["timeout"], requirements))
@@ -117,11 +110,21 @@ def verify(
     if as_json:
         click.echo(_document(terms, findings, tls, strict=strict, seconds=seconds))
     else:
-        console = console_for()
-        print_report(console, findings, tls, verbose=verbose)
-        console.print()
-        console.print(summary(findings, strict=strict, seconds=seconds), soft_wrap=True)
+        print_report(
+            console_for(), findings, tls, verbose=verbose, last=summary(findings, strict=strict, seconds=seconds)
+        )
     sys.exit(0 if holds(findings, strict=strict) else 1)
+
+
+def _terms(target: str | None, control_key: str | None, options: Mapping[str, Any]) -> Terms:
+    return Terms(
+        _url("--target", target),
+        _url("--payment-gateway-url", options["payment_gateway_url"] or target),
+        options["currency"],
+        options["amount"],
+        control_key,
+        options["access_tokens"],
+    )
 
 
 def _print_list(requirements: Sequence[Requirement], *, as_json: bool) -> None:
