@@ -183,8 +183,8 @@ def _print_fault(console: Console, fault: Fault, tls: Tls, *, verbose: bool) -> 
     got = fault.got
     if verbose and fault.exchanges and got == fault.exchanges[-1].told(MAX_SHOWN):
         got = fault.exchanges[-1].told(None)
-    console.print(Text("  expected  ", style="green").append(fault.expected, style=""), soft_wrap=True)
-    console.print(Text("  got       ", style="red").append(got, style=""), soft_wrap=True)
+    console.print(Text.assemble(("  expected  ", "green"), fault.expected), soft_wrap=True)
+    console.print(Text.assemble(("  got       ", "red"), got), soft_wrap=True)
     if fault.sequence:
         console.print(f"  again     {fault.sequence}", soft_wrap=True)
     for exchange in fault.exchanges:

@@ -37,9 +37,12 @@ class _NotReachable(click.ClickException):
     "--control-key",
     envvar=["SALE_CONTROL_KEY", "CONTROL_KEY"],
     metavar="KEY",
-    help="Control key of the endpoint that takes the currency; other users see it in the list of processes.",
+    help="Control key of the endpoint that takes the currency. Better in SALE_CONTROL_KEY, or in a file: other users see"
+    " it in the list of processes.",
 )
-@click.option("--control-key-file", type=click.Path(path_type=Path, dir_okay=False), help="File with that key.")
+@click.option(
+    "--control-key-file", type=click.Path(path_type=Path, dir_okay=False), help="File with that key in its first line."
+)
 @click.option(
     "--access-token",
     "access_tokens",
@@ -87,9 +90,9 @@ def verify(
 ) -> None:
     """Test a Connecting Party's server, whoever wrote it.
 
-    Plays the consumer's app and the payment gateway against it: opens a few hundred sales, so take one for tests. Tells
-    what holds, and for the rest a line of curl that shows it. What MUST hold is in the documents or needed by payment
-    gateways and apps; what SHOULD hold another server could choose otherwise.
+    Plays the consumer's app and the payment gateway against it: opens about two hundred sales, so take one for
+    tests. Tells what holds, and for the rest a line of curl that shows it. What MUST hold is in the documents or needed
+    by payment gateways and apps; what SHOULD hold another server could choose otherwise.
 
     Exit code 0: all that MUST holds. 1: something does not. 2: wrong options, or the server can't be reached.
     """
