@@ -37,13 +37,23 @@ class NotTested(Exception):
 
     Args:
         reason: what was missing.
-        exchange: that should have brought it.
+        exchange: that should have brought it; None where it was not given to the kit, or is no matter of this server.
     """
 
     def __init__(self, reason: str, exchange: Exchange | None = None) -> None:
         super().__init__(reason)
         self.reason = printable(reason)
         self.exchange = exchange
+
+
+def untested(what: str, fault: Fault) -> NotTested:
+    """Return that something could not be tested for the fault of another requirement.
+
+    Args:
+        what: could not be done.
+        fault: that kept it from being done.
+    """
+    return NotTested(f"{what}: {fault.got}", *fault.exchanges[-1:])
 
 
 async def all_hold(*cases: Awaitable[object]) -> None:

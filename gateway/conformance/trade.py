@@ -19,7 +19,7 @@ from gateway.conformance.documents import (
     with_member,
 )
 from gateway.conformance.exchanges import Exchange, Request
-from gateway.conformance.faults import Fault, NotTested
+from gateway.conformance.faults import Fault, NotTested, untested
 from gateway.conformance.wire import Wire
 from gateway.parties.signatures import callback_control
 
@@ -179,7 +179,7 @@ class Trade:
         try:
             return sale_of(document, exchange)
         except Fault as fault:
-            raise NotTested(f"no sale could be opened: {fault.got}", exchange) from None
+            raise untested("no sale could be opened", fault) from None
 
     async def checked(self, sale: Sale | None = None, **members: Any) -> Checked:
         """Open a sale where there is none, and check it.
@@ -199,7 +199,7 @@ class Trade:
         try:
             return Checked(sale, document["session"]["token"], exchange, confirmed(exchange, "the check is confirmed"))
         except Fault as fault:
-            raise NotTested(f"a sale could not be checked: {fault.got}", exchange) from None
+            raise untested("a sale could not be checked", fault) from None
 
     def callback(self, sale: Sale, **parameters: str) -> dict[str, str]:
         """Return the parameters of a callback, with the control checksum of the control key.

@@ -82,9 +82,7 @@ class Wire:
     async def _send_once(self, request: Request) -> Exchange:
         began = time.monotonic()
         try:
-            response = await self._client.request(
-                request.method, request.url, headers=list(request.headers), content=request.body
-            )
+            response = await self._answer(request)
         except httpx2.TimeoutException:
             failure = f"no answer within {self.timeout_seconds:g} s"
         except httpx2.RequestError as error:
@@ -93,6 +91,14 @@ class Wire:
             headers = {name.lower(): value for name, value in response.headers.items()}
             return self.noted(Exchange(request, response.status_code, headers, response.content, _since(began)))
         return self.noted(Exchange(request, seconds=_since(began), failure=failure))
+
+    async def _answer(self, request: Request) -> httpx2.Response:
+        # A connection that was kept can have been closed meanwhile: then the request did not reach the server.
+        headers = list(request.headers)
+        try:
+            return await self._client.request(request.method, request.url, headers=headers, content=request.body)
+        except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError):
+            return await self._client.request(request.method, request.url, headers=headers, content=request.body)
 
     def noted(self, exchange: Exchange) -> Exchange:
         """Return an exchange after a look at how long it took."""

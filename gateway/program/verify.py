@@ -37,8 +37,8 @@ class _NotReachable(click.ClickException):
     "--control-key",
     envvar=["SALE_CONTROL_KEY", "CONTROL_KEY"],
     metavar="KEY",
-    help="Control key of the endpoint that takes the currency. Better in SALE_CONTROL_KEY, or in a file: other users see"
-    " it in the list of processes.",
+    help="Control key of the endpoint that takes the currency. Better in SALE_CONTROL_KEY, or in a file: other users"
+    " see it in the list of processes.",
 )
 @click.option(
     "--control-key-file", type=click.Path(path_type=Path, dir_okay=False), help="File with that key in its first line."

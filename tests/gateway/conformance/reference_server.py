@@ -9,6 +9,7 @@ import hmac
 import json
 import re
 import secrets
+import unicodedata
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -59,6 +60,33 @@ class Flaw(StrEnum):
     OWN_CODES = "codes are numbers of its own"
     ALWAYS_200 = "a refusal has the status 200 too"
     NO_INVOICE_ID = "a refusal does not tell the invoice"
+    LENIENT = "no member is looked at"
+    REFUSES_OPTIONALS = "optional members are not expected"
+    LENIENT_JSON = "JSON is read as the library does it"
+    PLAIN_ERRORS = "errors are plain text"
+    NO_CHARSET = "a charset is not expected"
+    ANY_CONTENT_TYPE = "the Content-Type is not looked at"
+    ONE_ACCESS_TOKEN = "everybody gets the same access token"
+    TAKES_ANY_ACCESS_TOKEN = "the access token is not looked at"
+    TAKES_ANY_SERIAL_NUMBER = "the serial number is not looked at"
+    TAKES_ANY_SIGNATURE = "the signature is not looked at"
+    FINDS_BY_NONCE = "the invoice of a check is not looked at"
+    TAKES_ANY_CURRENCY = "the currency is not looked at"
+    LAST_TOKEN_WINS = "the session is bound to the latest token"
+    FINAL_IS_NOTHING = "a sale that has ended can be checked"
+    CASE_SENSITIVE = "signatures are compared with their case"
+    COMPOSES_UNICODE = "serial numbers are normalised"
+    DIGITS_AT_THE_END = "invoice ids end in digits"
+    CONSTANT_NONCES = "all nonces are one"
+    SHORT_SIGNATURES = "signatures are cut"
+    CARDS_ARE_REPLACED = "each notification makes a new card"
+    TAKES_ANY_NOTIFICATION = "a notification is not compared with the sale"
+    NO_CARDS = "there is nothing about cards"
+    NUMBERS_ONLY = "integers of a notification are numbers only"
+    FINAL_TAKES_NO_CARD = "a sale that has ended takes no notification"
+    TAKES_ANY_CARD = "an unknown card is none"
+    CALLBACK_OF_NOTHING = "a callback needs no sale"
+    FORGETS_CARDS = "a saved card is not answered by the gateway's id"
 
 
 class Refusal(Exception):
@@ -104,11 +132,14 @@ class ReferenceServer:
         routes = [
             Route("/auth/request-access-token", self._request_access_token),
             Route("/sale/initiate-sale", self._initiate, methods=["POST"]),
-            Route("/sale/notification", self._notify, methods=["POST"]),
             Route("/sale/callback", self._call_back),
             Route("/sale/{invoice_id}/check", self._check, methods=["POST"]),
+        ]
+        cards = [
+            Route("/sale/notification", self._notify, methods=["POST"]),
             Route("/cardrefs/{invoice_id}/get-client-ids", self._client_ids, methods=["POST"]),
         ]
+        routes += [] if self._flaw is Flaw.NO_CARDS else cards
         return Starlette(routes=routes, exception_handlers={Refusal: self._refused, HTTPException: self._no_route})
 
     async def _refused(self, request: Request, error: Exception) -> Response:
@@ -116,6 +147,8 @@ class ReferenceServer:
         status = _STATUSES.get(error.code, 400)
         if self._flaw is Flaw.ALWAYS_200 and request.method == "POST":
             status = 200
+        if self._flaw is Flaw.PLAIN_ERRORS:
+            return PlainTextResponse(error.message, status)
         code = error.code + 5000 if self._flaw is Flaw.OWN_CODES else error.code
         cause = "FILTERED" if 2000 <= error.code < 3000 else "INVALID_REQUEST"
         document: dict[str, Any] = {"error": {"cause": cause, "code": str(code), "message": error.message}}
@@ -129,13 +162,32 @@ class ReferenceServer:
             return PlainTextResponse("Not Found", 404)
         return await self._refused(request, Refusal({404: 1004, 405: 1005}[error.status_code]))
 
+    async def _document_of(self, request: Request) -> Any:
+        media_type, _, parameters = request.headers.get("Content-Type", "").partition(";")
+        wrong = media_type.strip() != "application/json" or (parameters and self._flaw is Flaw.NO_CHARSET)
+        if wrong and self._flaw is not Flaw.ANY_CONTENT_TYPE:
+            raise Refusal(1002)
+        body = await request.body()
+        if len(body) > _MAX_BODY and self._flaw is not Flaw.LENIENT_JSON:
+            raise Refusal(1003)
+        strict: Any = {"object_pairs_hook": _without_duplicates, "parse_constant": _no_number}
+        try:
+            document = json.loads(body.decode(), **({} if self._flaw is Flaw.LENIENT_JSON else strict))
+        except (ValueError, RecursionError):
+            if self._flaw is Flaw.LENIENT_JSON:
+                raise
+            raise Refusal(1000) from None
+        if not isinstance(document, dict):
+            raise Refusal(1000)
+        return document
+
     async def _request_access_token(self, _: Request) -> Response:
-        token = secrets.token_hex(32)
+        token = "f" * 64 if self._flaw is Flaw.ONE_ACCESS_TOKEN else secrets.token_hex(32)
         self._tokens.add(token)
         return JSONResponse({"session": {"accessToken": token}})
 
     async def _initiate(self, request: Request) -> Response:
-        reader = _Reader(await _document_of(request), self._flaw)
+        reader = _Reader(await self._document_of(request), self._flaw)
         serial = reader.text("consumer.device.serialNumber", 1, 50)
         token = reader.text("session.accessToken", 32, 128)
         amount = reader.amount("transaction.amountCentis")
@@ -146,9 +198,9 @@ class ReferenceServer:
         reader.coordinate("location.lng", 180)
         reader.only("consumer", "location", "session", "transaction")
         reader.done()
-        if token not in self._tokens:
+        if token not in self._tokens and self._flaw not in {Flaw.TAKES_ANY_ACCESS_TOKEN, Flaw.LENIENT}:
             raise Refusal(1101)
-        if currency not in CURRENCIES:
+        if currency not in CURRENCIES and self._flaw not in {Flaw.TAKES_ANY_CURRENCY, Flaw.LENIENT}:
             raise Refusal(2002)
         terms = (serial, amount, currency)
         key = (token, request.headers.get("Idempotency-Key", ""))
@@ -165,7 +217,9 @@ class ReferenceServer:
     def _open(self, token: str, serial: str, amount: int, currency: str) -> Sale:
         self._nonces += 1
         nonce = str(self._nonces) if self._flaw is Flaw.COUNTED_NONCES else secrets.token_hex(32)
-        sale = Sale(f"{uuid.uuid4()}"[:-1] + "f", token, serial, nonce, amount, currency)
+        nonce = "f" * 64 if self._flaw is Flaw.CONSTANT_NONCES else nonce
+        end = "7" if self._flaw is Flaw.DIGITS_AT_THE_END else "f"
+        sale = Sale(f"{uuid.uuid4()}"[:-1] + end, token, serial, nonce, amount, currency)
         sale.signature = self._session_signature(sale, token, serial, amount)
         self._sales[sale.invoice_id] = sale
         return sale
@@ -186,12 +240,16 @@ class ReferenceServer:
             key = CONTROL_KEY.encode()
         message = "".join(parts)
         data = message.encode("latin-1", "replace") if self._flaw is Flaw.LATIN_1 else message.encode()
-        return hmac.new(key, data, hashlib.sha1).hexdigest().upper()
+        signature = hmac.new(key, data, hashlib.sha1).hexdigest().upper()
+        return signature[:32] if self._flaw is Flaw.SHORT_SIGNATURES else signature
 
     async def _check(self, request: Request) -> Response:
         invoice_id = request.path_params["invoice_id"]
+        document = await self._document_of(request)
         sale = self._sales.get(invoice_id)
-        reader = _Reader(await _document_of(request), self._flaw, "" if sale is None else invoice_id)
+        if self._flaw is Flaw.FINDS_BY_NONCE:
+            sale = next((each for each in self._sales.values() if each.nonce in json.dumps(document)), None)
+        reader = _Reader(document, self._flaw, "" if sale is None else invoice_id)
         serial = reader.text("consumer.device.serialNumber", 1, 50)
         access_token = reader.text("session.accessToken", 32, 128)
         nonce = reader.text("session.nonce", 32, 128)
@@ -218,21 +276,32 @@ class ReferenceServer:
                 self._session_signature(sale, sale.access_token, sale.serial_number, each) for each in (1, 2)
             ]
         differing = {
-            "serial number": serial != sale.serial_number,
-            "access token": access_token != sale.access_token,
+            "serial number": self._form(serial) != self._form(sale.serial_number),
+            "access token": access_token != sale.access_token and self._flaw is not Flaw.TAKES_ANY_ACCESS_TOKEN,
             "nonce": nonce != sale.nonce and self._flaw is not Flaw.TAKES_ANY_NONCE,
-            "signature": signature.upper() not in signatures,
+            "signature": self._case(signature) not in signatures and self._flaw is not Flaw.TAKES_ANY_SIGNATURE,
         }
         if any(differing.values()):
             leaked = next(name for name, differs in differing.items() if differs)
             told = f"wrong {leaked}" if self._flaw is Flaw.LEAKS_THE_FIELD else "not the session that was opened"
             raise Refusal(1102, told, sale.invoice_id)
 
+    def _form(self, serial: str) -> str:
+        if self._flaw is Flaw.TAKES_ANY_SERIAL_NUMBER:
+            return ""
+        return unicodedata.normalize("NFC", serial) if self._flaw is Flaw.COMPOSES_UNICODE else serial
+
+    def _case(self, signature: str) -> str:
+        return signature if self._flaw is Flaw.CASE_SENSITIVE else signature.upper()
+
     async def _bind(self, sale: Sale, token: str, card_id: str) -> None:
-        if sale.final or sale.token not in {"", token}:
+        final = sale.final and self._flaw is not Flaw.FINAL_IS_NOTHING
+        if final or (sale.token not in {"", token} and self._flaw is not Flaw.LAST_TOKEN_WINS):
             raise Refusal(1105, invoice_id=sale.invoice_id)
         if sale.token and self._flaw is Flaw.REFUSES_REPEATS:
             raise Refusal(1105, invoice_id=sale.invoice_id)
+        if card_id not in self._cards and self._flaw is Flaw.TAKES_ANY_CARD:
+            card_id = ""
         if card_id:
             owner = self._cards.get(card_id, ("", "", ""))[:2]
             if owner != (sale.access_token, sale.serial_number) and not (
@@ -244,7 +313,7 @@ class ReferenceServer:
         sale.token = token
 
     def _confirmation(self, sale: Sale, card_id: str) -> Response:
-        server_card_id = self._cards[card_id][2] if card_id else ""
+        server_card_id = self._cards[card_id][2] if card_id in self._cards else ""
         parts = [sale.serial_number, sale.nonce, ENDPOINT_ID, sale.invoice_id, server_card_id]
         if self._flaw is Flaw.OTHER_ORDER:
             parts.reverse()
@@ -253,7 +322,7 @@ class ReferenceServer:
             "session": {"checkSignature": self._sign(*parts), "nonce": sale.nonce, "token": sale.token},
             "transaction": {"currency": sale.currency, "randomSumCentis": 217},
         }
-        if server_card_id:
+        if server_card_id and self._flaw is not Flaw.FORGETS_CARDS:
             document["sourceOfFunds"] = {"reference": {"serverCardId": server_card_id}}
         if self._flaw is Flaw.NULL_OPTIONALS:
             document["consumer"] = {"email": None}
@@ -262,32 +331,36 @@ class ReferenceServer:
         return JSONResponse(document)
 
     async def _notify(self, request: Request) -> Response:
-        reader = _Reader(await _document_of(request), self._flaw)
+        reader = _Reader(await self._document_of(request), self._flaw)
         serial = reader.text("consumer.device.serialNumber", 1, 50)
         access_token = reader.text("session.accessToken", 32, 128)
         token = reader.text("session.token", 16, 36)
         server_card_id = reader.text("sourceCard.reference.serverCardId", 1, 64, optional=True)
+        reader.integer("sourceCard.bin")
+        reader.integer("sourceCard.reference.uniqueReferenceCardId")
         reader.done()
         sale = next((each for each in self._sales.values() if each.token == token), None)
-        if sale is None:
+        if sale is None or (sale.final and self._flaw is Flaw.FINAL_TAKES_NO_CARD):
             raise Refusal(1104)
-        if (serial, access_token) != (sale.serial_number, sale.access_token):
+        taken = self._flaw is Flaw.TAKES_ANY_NOTIFICATION
+        if (serial, access_token) != (sale.serial_number, sale.access_token) and not taken:
             raise Refusal(1102, invoice_id=sale.invoice_id)
         if server_card_id:
-            sale.saved = sale.saved or str(uuid.uuid4())
+            kept = "" if self._flaw is Flaw.CARDS_ARE_REPLACED else sale.saved
+            sale.saved = kept or str(uuid.uuid4())
             self._cards[sale.saved] = (access_token, serial, server_card_id)
         signature = self._sign(sale.nonce, ENDPOINT_ID, sale.invoice_id)
         session = {"checkSignature": signature, "nonce": sale.nonce, "token": token}
         return JSONResponse({"invoiceId": sale.invoice_id, "session": session})
 
     async def _client_ids(self, request: Request) -> Response:
-        reader = _Reader(await _document_of(request), self._flaw)
+        reader = _Reader(await self._document_of(request), self._flaw)
         who = (reader.text("consumer.device.serialNumber", 1, 50), reader.text("session.accessToken", 32, 128))
         reader.done()
         sale = self._sales.get(request.path_params["invoice_id"])
         if sale is None:
             raise Refusal(1104)
-        if who != (sale.serial_number, sale.access_token):
+        if who != (sale.serial_number, sale.access_token) and self._flaw is not Flaw.TAKES_ANY_NOTIFICATION:
             raise Refusal(1102, invoice_id=sale.invoice_id)
         if not sale.saved:
             raise Refusal(1106, invoice_id=sale.invoice_id)
@@ -299,6 +372,8 @@ class ReferenceServer:
         key = CONTROL_KEY.replace("-", "") if self._flaw is Flaw.CONTROL_WITHOUT_DASHES else CONTROL_KEY
         control = hashlib.sha1(f"{status}{order}{invoice_id}{key}".encode()).hexdigest()  # noqa: S324  # as it is
         sale = self._sales.get(invoice_id)
+        if sale is None and self._flaw is Flaw.CALLBACK_OF_NOTHING:
+            return JSONResponse({})
         if sale is None:
             raise Refusal(1104)
         if query.get("control") != control and self._flaw is not Flaw.TAKES_ANY_CALLBACK:
@@ -308,21 +383,6 @@ class ReferenceServer:
         sale.callbacks.add(control)
         sale.final = sale.final or status == "approved"
         return JSONResponse({})
-
-
-async def _document_of(request: Request) -> Any:
-    if request.headers.get("Content-Type", "").partition(";")[0].strip() != "application/json":
-        raise Refusal(1002)
-    body = await request.body()
-    if len(body) > _MAX_BODY:
-        raise Refusal(1003)
-    try:
-        document = json.loads(body.decode(), object_pairs_hook=_without_duplicates, parse_constant=_no_number)
-    except (ValueError, RecursionError):
-        raise Refusal(1000) from None
-    if not isinstance(document, dict):
-        raise Refusal(1000)
-    return document
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -348,6 +408,8 @@ class _Reader:
         value = self._member(path)
         if value is None and optional:
             return ""
+        if optional and self._flaw is Flaw.REFUSES_OPTIONALS and path.endswith("imei"):
+            self._faulty.append(path)
         if not (isinstance(value, str) and self._is_text(value, shortest, longest, pattern)):
             self._faulty.append(path)
             return ""
@@ -368,6 +430,13 @@ class _Reader:
             self._faulty.append(path)
             return 0
         return value
+
+    def integer(self, path: str) -> None:
+        value = self._member(path)
+        if isinstance(value, str) and self._flaw is not Flaw.NUMBERS_ONLY:
+            value = int(value)
+        if value is not None and type(value) is not int:
+            self._faulty.append(path)
 
     def addresses(self, path: str) -> None:
         value = self._member(path)
@@ -391,7 +460,7 @@ class _Reader:
                 self._faulty.append(path)
 
     def done(self) -> None:
-        if self._faulty:
+        if self._faulty and self._flaw is not Flaw.LENIENT:
             raise Refusal(1001, f"{', '.join(self._faulty)} must be as documented", self._invoice_id)
 
     def _member(self, path: str) -> Any:
