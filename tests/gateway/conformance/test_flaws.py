@@ -259,7 +259,11 @@ UNBROKEN = {
     "connections.timely": "takes 20 seconds",
 }
 """What no flaw is there for, and why."""
-MANY_REQUESTS = ("initiate.objects", "initiate.ip-addresses", "initiate.l*itude", "check.bounds", "connections.*")
+MANY_REQUESTS = (
+    *(f"initiate.{name}" for name in ("unique", "random-nonce", "no-lent-digit", "serial-number", "access-token")),
+    *("initiate.amount*", "initiate.currency", "initiate.objects", "initiate.ip-addresses", "initiate.l*itude"),
+    *("check.bounds", "errors.deep-nesting", "errors.oversize-body", "races.*", "connections.*"),
+)
 """What the short form asks only where a flaw concerns it."""
 
 
