@@ -1,14 +1,14 @@
 """Signatures are made and explained on the command line, and the control key is in no argument."""
 
-import os
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
 from gateway.parties.development import CONTROL_KEY
+from service.program.cli import main
 from tests.merchant import SBC, sign, write_config
 from tests.running import PROGRAMS
 from tests.vectors import VECTORS
@@ -42,11 +42,8 @@ SIGNATURES = {
 }
 
 
-def run(*arguments: str, key: str | None = VECTOR["controlKey"], **named: Any) -> "subprocess.CompletedProcess[str]":
-    environment = {name: value for name, value in os.environ.items() if name != "CONTROL_KEY"}
-    environment |= {} if key is None else {"CONTROL_KEY": key}
-    command = [str(PROGRAMS / "sale-service"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=environment, **named)
+def run(*arguments: str, key: str | None = VECTOR["controlKey"], typed: str = "") -> Result:
+    return CliRunner().invoke(main, arguments, input=typed, env={"CONTROL_KEY": key})
 
 
 def options(kind: str, **changed: str) -> list[str]:
@@ -59,12 +56,27 @@ def test_a_signature_is_made_of_its_parts_and_found_right(kind: str) -> None:
     made = run("sign", kind, *options(kind))
     told = run("explain", kind, SIGNATURES[kind], *options(kind))
 
-    assert (made.returncode, made.stdout) == (0, f"{SIGNATURES[kind]}\n")
+    assert (made.exit_code, made.stdout) == (0, f"{SIGNATURES[kind]}\n")
     assert "".join(PARTS[kind].values()) in made.stderr or kind == "session"
     for value in PARTS[kind].values():
         assert value in made.stderr
     assert VECTOR["controlKey"] not in made.stderr
-    assert (told.returncode, told.stdout) == (0, "It matches.\n")
+    assert (told.exit_code, told.stdout) == (0, "It matches.\n")
+
+
+def test_a_script_gets_the_signature_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(VECTOR["controlKey"])
+    made = [
+        str(PROGRAMS / "sale-service"),
+        "sign",
+        "check",
+        f"--control-key-file={tmp_path / 'key'}",
+        *options("check"),
+    ]
+    done = subprocess.run(made, capture_output=True, text=True, timeout=30, check=True)
+
+    assert done.stdout == f"{SIGNATURES['check']}\n"
+    assert "\x1b" not in done.stderr
 
 
 def test_a_wrong_signature_is_explained_with_exit_code_1() -> None:
@@ -72,10 +84,10 @@ def test_a_wrong_signature_is_explained_with_exit_code_1() -> None:
 
     told = run("explain", "notification", wrong, *options("notification"))
 
-    assert told.returncode == 1
+    assert told.exit_code == 1
     assert told.stdout == "It does not match.\nsession.nonce and invoiceId have changed places.\n"
     unknown = run("explain", "notification", "0" * 40, *options("notification"))
-    assert unknown.returncode == 1
+    assert unknown.exit_code == 1
     assert "No single mistake" in unknown.stdout
 
 
@@ -89,7 +101,7 @@ def test_the_key_comes_from_a_file_from_standard_input_from_the_settings_or_from
     right = f"{SIGNATURES['notification']}\n"
 
     assert run(*made, f"--control-key-file={file}", key=None).stdout == right
-    assert run(*made, "--control-key-file=-", key=None, input=VECTOR["controlKey"]).stdout == right
+    assert run(*made, "--control-key-file=-", key=None, typed=VECTOR["controlKey"]).stdout == right
     configured = run(
         "sign", "notification", *options("notification", endpoint_id=SBC.endpoint_id), f"--config={config}"
     )
@@ -103,14 +115,14 @@ def test_what_is_wrong_with_an_option_is_told_in_one_line_without_the_key(tmp_pa
     config = write_config(tmp_path / "sale.toml")
     made = ["sign", "notification", *options("notification")]
     faults = {
-        "--control-key-file: name a file": run(*made, key=None, stdin=subprocess.DEVNULL),
+        "--control-key-file: name a file": run(*made, key=None),
         "--control-key-file: /no/such: ": run(*made, "--control-key-file=/no/such"),
         "CONTROL_KEY: must be pairs": run(*made, key="not a key"),
         "--endpoint-id: must be one of 11110, ": run(*made, f"--config={config}"),
     }
 
     for words, done in faults.items():
-        assert done.returncode == 2
+        assert done.exit_code == 2
         assert re.match(f"Error: {words}", done.stderr), done.stderr
         assert "not a key" not in done.stderr
 
