@@ -7,7 +7,7 @@ from connectingparty.comments import COMMENTS
 from connectingparty.sale.v1.access_pb2 import Party
 
 from gateway.json_schema import Schema
-from gateway.pages.examples import FLOW, SAME
+from gateway.pages.examples import EXAMPLES, FLOW, SAME
 from gateway.pages.fields import Field, field_of, fields_of
 from gateway.routes import HttpRoute
 
@@ -60,12 +60,11 @@ def operations_of(
 
 
 def sources_of(operations: Iterable[Operation]) -> dict[str, str]:
-    """Return by its JSON path, for every value that an answer has, the operation that answers it first."""
+    """Return by its JSON path, for every value that only an answer tells, the operation that answers it first."""
     sources: dict[str, str] = {}
     for operation in operations:
-        said = {field.path for field in operation.request_fields}
         for field in operation.answer_fields:
-            if field.path not in said:
+            if field.path not in EXAMPLES:
                 sources.setdefault(field.path, operation.name)
     return sources
 

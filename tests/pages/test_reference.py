@@ -47,7 +47,8 @@ async def test_a_whole_sale_is_made_by_clicking_send_in_each_operation(page: Pag
 async def test_a_form_tells_what_it_still_needs(page: Page) -> None:
     await page.goto("/docs")
     missing = form(page, "CheckSale").locator(".missing")
-    await expect(missing).to_contain_text("RequestAccessToken, InitiateSale")
+    await expect(missing).to_contain_text("answer: RequestAccessToken, InitiateSale.")
+    await expect(form(page, "InitiateSale").locator(".missing")).to_contain_text("answer: RequestAccessToken.")
 
     await send(page, "RequestAccessToken")
     await send(page, "InitiateSale")

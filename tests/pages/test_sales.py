@@ -9,15 +9,19 @@ from tests.running import Program
 from tests.transports import OverHttp
 
 pytestmark = pytest.mark.anyio
+PAUSE = 1000
+"""Milliseconds between two looks of a page at its sale, let pass at once."""
 
 
 async def test_the_life_of_a_sale_is_followed(page: Page, server: Program) -> None:
     with server.client() as client:
         http = OverHttp(client)
         token = http.request_access_token()
+        await page.clock.install()
         await page.goto("/docs/sales")
         opened = http.initiate(initiate_document(token)).body
         invoice_id = opened["invoiceId"]
+        await page.clock.run_for(PAUSE)
 
         await page.get_by_role("link", name=invoice_id).click()
         await expect(page.locator("#state .state")).to_have_text("INITIATED")
@@ -27,9 +31,11 @@ async def test_the_life_of_a_sale_is_followed(page: Page, server: Program) -> No
         wrong = check_document(token, opened, serial_number="another")
         assert http.check(invoice_id, wrong).code == 1102
         assert http.check(invoice_id, check_document(token, opened)).code == 0
+        await page.clock.run_for(PAUSE)
         await expect(page.locator("#state .state")).to_have_text("CHECKED")
         await expect(events.nth(before)).to_contain_text("1102 SESSION_MISMATCH")
         assert http.callback(callback_parameters(invoice_id, control_key=CONTROL_KEY)).code == 0
+        await page.clock.run_for(PAUSE)
         await expect(page.locator("#state .state")).to_have_text("APPROVED")
         await expect(events.last).to_contain_text("Reported: sale approved, order 5624444, amount 10.42")
 
