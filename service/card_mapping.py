@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from service.access_tokens import AccessTokens
 from service.audit import AuditAction, AuditLog
+from service.call_log import tell
 from service.endpoints import Endpoints
 from service.errors import ErrorReason, SaleError
 from service.identifiers import Clock, Randomness, hash_access_token, new_client_card_id
@@ -82,9 +83,11 @@ class CardMapping:
             notification.session_token, hash_access_token(notification.access_token), notification.serial_number
         )
         if sale is None:
-            known = await self._store.has_session_token(notification.session_token)
+            claimed = await self._store.find_invoices_of_session(notification.session_token, 2)
+            if len(claimed) == 1:
+                tell(claimed_invoice_id=claimed[0])
             raise SaleError(
-                ErrorReason.ERROR_REASON_SESSION_MISMATCH if known else ErrorReason.ERROR_REASON_INVOICE_NOT_FOUND
+                ErrorReason.ERROR_REASON_SESSION_MISMATCH if claimed else ErrorReason.ERROR_REASON_INVOICE_NOT_FOUND
             )
         bind_to_log(sale, self._endpoints)
         endpoint = self._endpoints.require(sale.endpoint_id)

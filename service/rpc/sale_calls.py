@@ -48,7 +48,8 @@ def _noted(handler: Handler, events: SaleEvents, rpc: str, field: str | None) ->
 
     def note(begin_ns: int, request: Any, reason: int = 0, message: str | None = None) -> None:
         known = known_of_call()
-        invoice_id = known.get("invoice_id") or (field and getattr(request, field, None))
+        named = getattr(request, field, None) if field else known.get("claimed_invoice_id")
+        invoice_id = known.get("invoice_id") or named
         if invoice_id:
             events.note(invoice_id, rpc, begin_ns, origin_of_call(), known["request_id"], reason, message)
 

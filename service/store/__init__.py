@@ -121,8 +121,8 @@ class Store(Protocol):
         Of several it is the one that was initiated last.
         """
 
-    async def has_session_token(self, session_token: str) -> bool:
-        """Tell whether this session token is bound to a sale, whosever."""
+    async def find_invoices_of_session(self, session_token: str, limit: int) -> Sequence[str]:
+        """Return the invoice ids of sales that this session token is bound to, whosever; at most so many, of any."""
 
     async def list_sales(
         self, filter: SaleFilter, beyond: str | None, limit: int, *, oldest_first: bool = False

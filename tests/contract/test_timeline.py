@@ -63,22 +63,23 @@ def test_every_request_of_a_sale_is_told_with_its_answer_and_its_move(
 ) -> None:
     access_token, key = transport.request_access_token(), new_token()
     session = transport.initiate(initiate_document(access_token), key).body
-    invoice_id = session["invoiceId"]
-    check = check_document(access_token, session)
+    invoice_id, session_token = session["invoiceId"], new_token()[:32]
+    check = check_document(access_token, session, session_token)
     transport.initiate(initiate_document(access_token), key)
     transport.check(invoice_id, with_member(check, "session.nonce", "f" * 64))
     transport.check(invoice_id, with_member(check, "session.token", "short"))
     transport.check(invoice_id, check)
     transport.check(invoice_id, check)
     transport.check(invoice_id, with_member(check, "session.token", "another-session-token"))
-    transport.notify(notification_document(access_token))
+    transport.notify(notification_document(access_token, session_token))
+    transport.notify(notification_document(new_token(), session_token))
     transport.callback(callback_parameters(invoice_id) | {"control": "0" * 40})
     transport.callback(callback_parameters(invoice_id, amount="99.00"))
     transport.callback(callback_parameters(invoice_id, amount="99.00"))
     transport.client_ids(invoice_id, client_ids_document(access_token))
     transport.client_ids(invoice_id, client_ids_document(new_token()))
 
-    events = timeline(deployment.grpc.sales, invoice_id, 13)
+    events = timeline(deployment.grpc.sales, invoice_id, 14)
 
     assert told(events) == [
         ("InitiateSale", 0, ["INITIATED"]),
@@ -89,6 +90,7 @@ def test_every_request_of_a_sale_is_told_with_its_answer_and_its_move(
         ("CheckSale", 0, []),
         ("CheckSale", 1105, []),
         ("NotifyCardMapping", 0, []),
+        ("NotifyCardMapping", 1102, []),
         ("ReceiveCallback", 1109, []),
         ("ReceiveCallback", 0, ["APPROVED"]),
         ("ReceiveCallback", 0, []),
@@ -99,12 +101,19 @@ def test_every_request_of_a_sale_is_told_with_its_answer_and_its_move(
     assert len({event.caller for event in events}) == 1
     assert all(event.request_id and event.duration.ToMicroseconds() > 0 for event in events)
     assert "session.token" in events[3].error_message
-    assert events[8].error_message.startswith("The control checksum is wrong")
-    report = events[9].status_report
+    assert events[9].error_message.startswith("The control checksum is wrong")
+    report = events[10].status_report
     assert (report.type, report.status, report.amount, report.amount_differs) == ("sale", "approved", "99.00", True)
-    assert not any(event.HasField("status_report") for event in (*events[:9], *events[10:]))
+    assert not any(event.HasField("status_report") for event in (*events[:10], *events[11:]))
     text = str(events)
-    for secret in (access_token, session["session"]["nonce"], session["session"]["signature"], "f" * 64, key):
+    for secret in (
+        access_token,
+        session["session"]["nonce"],
+        session["session"]["signature"],
+        "f" * 64,
+        key,
+        session_token,
+    ):
         assert secret not in text
 
 

@@ -137,9 +137,9 @@ class PostgresqlStore:
         """See `service.store.Store`."""
         return await self._read(sales.find_sale_by_session, session_token, access_token_hash, serial_number)
 
-    async def has_session_token(self, session_token: str) -> bool:
+    async def find_invoices_of_session(self, session_token: str, limit: int) -> Sequence[str]:
         """See `service.store.Store`."""
-        return await self._read(sales.has_session_token, session_token)
+        return await self._read(sales.find_invoices_of_session, session_token, limit)
 
     async def list_sales(
         self, filter: SaleFilter, beyond: str | None, limit: int, *, oldest_first: bool = False

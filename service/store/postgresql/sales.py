@@ -44,7 +44,7 @@ _SELECT_BY_SESSION = (
     f"{SALES.select} WHERE session_token = $1 AND access_token_hash = $2 AND serial_number = $3"
     " ORDER BY invoice_id DESC LIMIT 1"
 )
-_EXISTS_SESSION_TOKEN = "SELECT EXISTS (SELECT FROM sales WHERE session_token = $1)"
+_SELECT_INVOICES = "SELECT invoice_id FROM sales WHERE session_token = $1 LIMIT $2"
 _BIND_CHECK = (
     "UPDATE sales SET state = 'CHECKED', session_token = $2, check_time = $4, check_card_id = $3, client_card_id = $3,"
     f" update_time = greatest(update_time, $4), {NEXT_CHANGE_TIME} WHERE state = 'INITIATED' AND invoice_id ="
@@ -203,9 +203,9 @@ async def find_sale_by_session(
     return None if row is None else SALES.record(row)
 
 
-async def has_session_token(connection: Connection, session_token: str) -> bool:
+async def find_invoices_of_session(connection: Connection, session_token: str, limit: int) -> Sequence[str]:
     """See `service.store.Store`."""
-    return bool(await connection.fetchval(_EXISTS_SESSION_TOKEN, session_token))
+    return [row["invoice_id"] for row in await connection.fetch(_SELECT_INVOICES, session_token, limit)]
 
 
 async def list_sales(

@@ -26,7 +26,7 @@ _SELECT_BY_SESSION = (
     f"{SALES.select} WHERE session_token = ? AND access_token_hash = ? AND serial_number = ?"
     " ORDER BY invoice_id DESC LIMIT 1"
 )
-_EXISTS_SESSION_TOKEN = "SELECT EXISTS (SELECT 1 FROM sales WHERE session_token = ?)"
+_SELECT_INVOICES = "SELECT invoice_id FROM sales WHERE session_token = ? LIMIT ?"
 _BIND_CHECK = (
     "UPDATE sales SET state = 'CHECKED', session_token = ?2, check_time = ?4, check_card_id = ?3, client_card_id = ?3,"
     f" update_time = max(update_time, ?4) WHERE invoice_id = ?1 AND state = 'INITIATED' RETURNING {SALES.columns}"
@@ -104,9 +104,9 @@ def find_sale_by_session(
     return None if row is None else SALES.record(row)
 
 
-def has_session_token(connection: apsw.Connection, session_token: str) -> bool:
+def find_invoices_of_session(connection: apsw.Connection, session_token: str, limit: int) -> Sequence[str]:
     """See `service.store.Store`."""
-    return bool(connection.execute(_EXISTS_SESSION_TOKEN, (session_token,)).get)
+    return [str(row[0]) for row in connection.execute(_SELECT_INVOICES, (session_token, limit))]
 
 
 def list_sales(

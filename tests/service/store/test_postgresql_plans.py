@@ -85,7 +85,7 @@ WORK: dict[str, Work] = {
     "find own sale": lambda c: sales.find_own_sale(c, SALE.invoice_id, b"h" * 32, "x"),
     "has sale": lambda c: sales.has_sale(c, SALE.invoice_id),
     "find by session": lambda c: sales.find_sale_by_session(c, "a" * 16, b"h" * 32, "x"),
-    "has session token": lambda c: sales.has_session_token(c, "a" * 16),
+    "invoices of session": lambda c: sales.find_invoices_of_session(c, "a" * 16, 2),
     "bind checks": lambda c: sales.bind_free_checks(c, [NewCheck(SALE.invoice_id, "a" * 16, None, NOW)]),
     "bind check": lambda c: sales.bind_check(c, NewCheck(SALE.invoice_id, "a" * 16, None, NOW)),
     "random sum": lambda c: sales.count_random_sum_answer(c, SALE.invoice_id, failed=True),

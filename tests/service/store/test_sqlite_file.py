@@ -89,7 +89,7 @@ def test_a_file_of_the_first_version_keeps_all_that_was_in_it(tmp_path: Path) ->
 QUERIES: list[Callable[[apsw.Connection], object]] = [
     lambda connection: sales.find_sale(connection, "1"),
     lambda connection: sales.find_sale_by_session(connection, "1", b"1", "1"),
-    lambda connection: sales.has_session_token(connection, "1"),
+    lambda connection: sales.find_invoices_of_session(connection, "1", 2),
     lambda connection: changes.list_changes(connection, 5, 10, skip_purged=False),
     lambda connection: reports.find_sale_and_reports(connection, "1"),
     lambda connection: cards.find_card(connection, "1", "1"),

@@ -270,7 +270,9 @@ async def test_a_sale_is_found_by_its_session_its_token_and_its_device_only(stor
     assert await found("a" * 16, b"x" * 32, first.serial_number) is None
     assert await found("a" * 16, first.access_token_hash, "another device") is None
     assert await found("A" * 16, first.access_token_hash, first.serial_number) is None
-    assert [await store.has_session_token(letter * 16) for letter in "aA"] == [True, False]
+    everyones = {first.invoice_id, second.invoice_id, other.invoice_id}
+    assert set(await store.find_invoices_of_session("a" * 16, 9)) == everyones
+    assert [len(await store.find_invoices_of_session(letter * 16, 2)) for letter in "aA"] == [2, 0]
 
 
 @pytest.mark.parametrize(
