@@ -8,6 +8,7 @@ from connectingparty.sale.v1.access_token_service_pb2 import IssueAccessTokenReq
 from connectingparty.sale.v1.sale_pb2 import Location, Sale, SaleState
 from connectingparty.sale.v1.sale_service_pb2 import CheckSaleResponse, InitiateSaleRequest
 from google.protobuf import json_format
+from google.rpc.status_pb2 import Status
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -129,8 +130,20 @@ def test_an_item_that_cannot_be_read_keeps_its_place() -> None:
 
 
 def test_a_type_without_a_known_json_form_is_refused_at_the_start() -> None:
-    with pytest.raises(TypeError, match="ttl"):
-        JsonCodec(IssueAccessTokenRequest)
+    with pytest.raises(TypeError, match="details"):
+        JsonCodec(Status)
+
+
+def test_a_length_of_time_is_seconds_in_a_string() -> None:
+    request, nothing = JsonCodec(IssueAccessTokenRequest).decode({"ttl": "1.500s"})
+
+    assert (request.ttl.ToMilliseconds(), nothing) == (1500, Findings())
+    assert JsonCodec(IssueAccessTokenRequest).encode(request) == b'{"ttl":"1.500s"}'
+    for wrong in ("1.5", 90, "soon"):
+        _, found = JsonCodec(IssueAccessTokenRequest).decode({"ttl": wrong})
+        (violation,) = found.violations
+        assert violation.path == "ttl"
+        assert violation.description.startswith("must be a time in seconds as in 1.5s")
 
 
 def test_times_and_enums_are_written_as_protobuf_writes_them() -> None:
