@@ -2,10 +2,11 @@
 
 import random
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from tests.durability.releases import Release
 from tests.running import PROGRAMS, Program, Server, service_arguments
 
 HOST = "127.0.0.1"
@@ -27,9 +28,16 @@ class Node(Server):
     def __init__(self, config: Path, store: str, log: Path, *more: str, command: Sequence[str] = ()) -> None:
         super().__init__(*(f"{HOST}:{free_port()}" for _ in range(2)))
         program, *arguments = service_arguments(config, store, f"--http={self.http}", f"--grpc={self.grpc}", *more)
+        self._arguments = arguments
         self._command = [*(command or [str(PROGRAMS / program)]), *arguments]
+        self._environment: Mapping[str, str] = {}
         self._log = log
         self.program: Program | None = None
+
+    def use(self, release: Release) -> None:
+        """Let it be of a release from its next start on."""
+        self._command = [*release.command, *self._arguments]
+        self._environment = release.environment
 
     def start(self, *wrapper: str) -> bool:
         """Start it, and return whether it serves, or has ended before.
@@ -38,7 +46,7 @@ class Node(Server):
             wrapper: a command line in front of its own, such as strace's.
         """
         with suppress(AssertionError):  # it has ended
-            self.program = Program([*wrapper, *self._command], self._log)
+            self.program = Program([*wrapper, *self._command], self._log, environment=self._environment)
             return True
         return False
 
