@@ -32,10 +32,10 @@ class Shop:
         self.sold: list[tuple[dict[str, Any], str]] = []
         """What was answered, and the access token."""
         self.lost: list[str] = []
-        self._turns = itertools.cycle(nodes)
+        self._clients = [node.client() for node in nodes]
+        self._turns = itertools.cycle(self._clients)
         self._done = threading.Event()
-        with next(self._turns).client() as client:
-            self._access_token = OverHttp(client).request_access_token()
+        self._access_token = OverHttp(self._clients[0]).request_access_token()
 
     @contextmanager
     def open(self) -> Iterator["Shop"]:
@@ -47,6 +47,8 @@ class Shop:
         finally:
             self._done.set()
             seller.join()
+            for client in self._clients:
+                client.close()
 
     def wait_for(self, count: int) -> None:
         """Return when so many more are sold."""
@@ -64,8 +66,7 @@ class Shop:
     def _try(self, document: dict[str, Any], headers: dict[str, str]) -> str | None:
         """Return what kept a sale from being opened."""
         try:
-            with next(self._turns).client() as client:
-                answer = answer_of(client.post("/sale/initiate-sale", json=document, headers=headers))
+            answer = answer_of(next(self._turns).post("/sale/initiate-sale", json=document, headers=headers))
         except httpx2.HTTPError as error:
             return repr(error)
         if answer.code:
