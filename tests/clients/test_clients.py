@@ -51,8 +51,8 @@ def project(folder: Path, language: str) -> Path:
 def assert_sold_and_refused(lines: list[str]) -> None:
     sale, refusal, violation = filter(None, lines)
     assert SALE.fullmatch(sale)
-    assert re.fullmatch(rf"(?i)invalid_?argument 1001 {FAULT}", refusal)
-    assert violation == FAULT
+    assert re.match(rf"(?i)invalid_?argument 1001 {FAULT}", refusal)
+    assert violation.startswith(FAULT)
 
 
 def test_python(server: Program) -> None:
