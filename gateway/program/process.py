@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 import signal
 from collections.abc import Awaitable, Callable
 from multiprocessing import parent_process
@@ -63,7 +62,7 @@ async def _serve(create: Callable[[], Awaitable[ServerT]], on_ready: Callable[[S
     for number in _STOP_SIGNALS:
         signal.signal(number, lambda number, frame: stopping.set())
     parent = parent_process()
-    manager = ServiceManager({} if parent is not None else os.environ)  # of a worker the supervisor tells
+    manager = ServiceManager()
     loop.add_signal_handler(signal.SIGHUP, manager.reload, server.reload)
     if parent is not None:
         loop.add_reader(parent.sentinel, stopping.set)  # a worker does not outlive its supervisor

@@ -8,10 +8,13 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import structlog
 
+NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID = "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"
 _MICROSECONDS = 1_000_000
+_DATAGRAM_BYTES = 256
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -25,10 +28,10 @@ class ServiceManager:
     """
 
     def __init__(self, environment: Mapping[str, str] = os.environ, pid: int | None = None) -> None:
-        name = environment.get("NOTIFY_SOCKET", "")
+        name = environment.get(NOTIFY_SOCKET, "")
         self._address = "\0" + name[1:] if name.startswith("@") else name
-        wait = environment.get("WATCHDOG_USEC", "")
-        concerned = environment.get("WATCHDOG_PID", "") in {"", str(pid or os.getpid())}
+        wait = environment.get(WATCHDOG_USEC, "")
+        concerned = environment.get(WATCHDOG_PID, "") in {"", str(pid or os.getpid())}
         self.sign_seconds = int(wait) / _MICROSECONDS / 2 if self._address and wait.isdecimal() and concerned else None
         """How long may be between two signs of life, half of what the manager waits; None where it waits for none."""
 
@@ -70,3 +73,31 @@ class ServiceManager:
                 sender.send(lines.encode())
         except OSError as error:
             _log.warning("service manager not told", fault=error.strerror, told=lines.partition("\n")[0])
+
+
+class SignsOfLife:
+    """What a supervisor of workers hears of one of them, whose service manager it is.
+
+    Args:
+        sign_seconds: how often a sign is given.
+    """
+
+    def __init__(self, sign_seconds: float) -> None:
+        self._patience = 2 * sign_seconds
+        self._heard = time.monotonic()
+        self._receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._receiver.setblocking(False)
+        self._receiver.bind("")  # the system chooses an abstract name
+        self.name = "@" + self._receiver.getsockname()[1:].decode()
+        """What the worker's `NOTIFY_SOCKET` is."""
+
+    def are_missing(self) -> bool:
+        """Tell whether none has come for longer than two should take."""
+        with suppress(BlockingIOError):
+            while self._receiver.recv(_DATAGRAM_BYTES):
+                self._heard = time.monotonic()
+        return time.monotonic() - self._heard > self._patience
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._receiver.close()

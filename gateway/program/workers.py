@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from gateway.program.service_manager import ServiceManager
+from gateway.program.service_manager import NOTIFY_SOCKET, WATCHDOG_PID, ServiceManager, SignsOfLife
 from gateway.program.settings import ConfigurationError
 
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
@@ -27,6 +27,30 @@ Work = Callable[..., None]
 """A module's function: takes arguments that can be pickled and, last, a function to be called once it serves."""
 
 _log = structlog.stdlib.get_logger(__name__)
+
+
+class _Worker:
+    """A worker that serves.
+
+    Args:
+        process: it runs in.
+        signs: takes its signs of life; None where nobody waits for them.
+    """
+
+    def __init__(self, process: SpawnProcess, signs: SignsOfLife | None) -> None:
+        self.process = process
+        self._signs = signs
+
+    def end_if_silent(self) -> None:
+        """Kill it if its event loop hangs: it is replaced as one that died by itself."""
+        if self._signs is not None and self._signs.are_missing() and self.process.is_alive():
+            _log.error("worker hangs", pid=self.process.pid)
+            self.process.kill()
+
+    def close(self) -> None:
+        """Let go of what it has beside the process."""
+        if self._signs is not None:
+            self._signs.close()
 
 
 def supervise(
@@ -45,22 +69,25 @@ def supervise(
         ConfigurationError: a worker could not start.
         SystemExit: one did not end in its time and was killed.
     """
-    workers: list[SpawnProcess] = []
+    workers: list[_Worker] = []
     manager = ServiceManager()
+    start = partial(_start, work, arguments, manager.sign_seconds)
     with _received_signals(manager.sign_seconds) as received:
         try:
             while len(workers) < count:
-                workers.append(_start(work, arguments))
+                workers.append(start())
             on_ready()
             manager.say_ready()
             for number in received:
                 manager.give_sign()
+                for worker in workers:
+                    worker.end_if_silent()
                 if number in (signal.SIGTERM, signal.SIGINT):
                     break
                 if number == signal.SIGHUP:
                     manager.reload(partial(_signal_all, workers, signal.SIGHUP))
                 elif number is not None:
-                    _restart_dead(workers, work, arguments)
+                    _restart_dead(workers, start)
         finally:
             manager.say_stopping()
             in_time = _stop_all(workers, grace_seconds)
@@ -96,10 +123,20 @@ def _next_signal(receiver: socket.socket) -> int | None:
         return None
 
 
-def _start(work: Work, arguments: tuple[Any, ...]) -> SpawnProcess:
+def _start(work: Work, arguments: tuple[Any, ...], sign_seconds: float | None) -> _Worker:
+    signs = None if sign_seconds is None else SignsOfLife(sign_seconds)
+    try:
+        return _Worker(_start_process(work, arguments, "" if signs is None else signs.name), signs)
+    except ConfigurationError:
+        if signs is not None:
+            signs.close()
+        raise
+
+
+def _start_process(work: Work, arguments: tuple[Any, ...], signs: str) -> SpawnProcess:
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    worker = context.Process(target=_run_worker, args=(work, arguments, sender), name="worker")
+    worker = context.Process(target=_run_worker, args=(work, arguments, sender, signs), name="worker")
     worker.start()
     sender.close()
     try:
@@ -115,7 +152,10 @@ def _start(work: Work, arguments: tuple[Any, ...]) -> SpawnProcess:
     return worker
 
 
-def _run_worker(work: Work, arguments: tuple[Any, ...], ready: Connection) -> None:
+def _run_worker(work: Work, arguments: tuple[Any, ...], ready: Connection, signs: str) -> None:
+    os.environ[NOTIFY_SOCKET] = signs  # its service manager is the supervisor
+    os.environ.pop(WATCHDOG_PID, None)
+
     def on_ready() -> None:
         ready.send(None)
         ready.close()
@@ -126,36 +166,37 @@ def _run_worker(work: Work, arguments: tuple[Any, ...], ready: Connection) -> No
         ready.send(str(error))  # for the supervisor to tell, in its one line
 
 
-def _restart_dead(workers: list[SpawnProcess], work: Work, arguments: tuple[Any, ...]) -> None:
+def _restart_dead(workers: list[_Worker], start: Callable[[], _Worker]) -> None:
     for position, worker in enumerate(workers):
-        if not worker.is_alive():
-            _log.error("worker died", pid=worker.pid, exit_code=worker.exitcode)
+        if not worker.process.is_alive():
+            _log.error("worker died", pid=worker.process.pid, exit_code=worker.process.exitcode)
             time.sleep(_RESTART_PAUSE_SECONDS)
             try:
-                workers[position] = _start(work, arguments)
+                workers[position] = start()
             except ConfigurationError as error:
                 # The others serve on; the end of the one that failed is a signal to try again.
                 _log.error("worker not replaced", fault=str(error))
             else:
-                _log.info("worker replaced", pid=workers[position].pid)
+                worker.close()
+                _log.info("worker replaced", pid=workers[position].process.pid)
 
 
-def _signal_all(workers: list[SpawnProcess], number: int) -> None:
+def _signal_all(workers: list[_Worker], number: int) -> None:
     for worker in workers:
-        if worker.is_alive() and worker.pid is not None:
-            os.kill(worker.pid, number)
+        if worker.process.is_alive() and worker.process.pid is not None:
+            os.kill(worker.process.pid, number)
 
 
-def _stop_all(workers: list[SpawnProcess], grace_seconds: float) -> bool:
+def _stop_all(workers: list[_Worker], grace_seconds: float) -> bool:
     """End all workers; return whether none had to be killed."""
     _signal_all(workers, signal.SIGTERM)
     deadline = time.monotonic() + grace_seconds + KILL_AFTER_SECONDS
     in_time = True
-    for worker in workers:
-        worker.join(max(0.0, deadline - time.monotonic()))
-        if worker.is_alive():
-            _log.error("worker killed", pid=worker.pid)
-            worker.kill()
-            worker.join()
+    for process in (worker.process for worker in workers):
+        process.join(max(0.0, deadline - time.monotonic()))
+        if process.is_alive():
+            _log.error("worker killed", pid=process.pid)
+            process.kill()
+            process.join()
             in_time = False
     return in_time

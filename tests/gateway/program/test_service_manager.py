@@ -6,14 +6,17 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from gateway.program.service_manager import ServiceManager
 from tests.merchant import write_config
-from tests.running import running, service_arguments
+from tests.running import Program, running, service_arguments
+
+WATCHDOG_MICROSECONDS = 1_000_000
+"""Long enough for servers that start beside each other."""
 
 
 class Manager:
@@ -38,8 +41,16 @@ class Manager:
             pass
         return told
 
+    def forget(self) -> None:
+        """Throw away what was told until now."""
+        self.socket.setblocking(False)
+        with suppress(BlockingIOError):
+            while self.told():
+                pass
+        self.socket.settimeout(20)
+
     def is_told_nothing(self) -> bool:
-        self.socket.settimeout(0.05)
+        self.socket.settimeout(WATCHDOG_MICROSECONDS / 1_000_000)
         with pytest.raises(TimeoutError):
             self.told()
         return True
@@ -99,12 +110,7 @@ def test_a_manager_that_is_gone_stops_nothing(tmp_path: Path, capsys: pytest.Cap
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_program_tells_that_it_serves_is_alive_reloads_and_stops(tmp_path: Path, workers: int) -> None:
-    name = f"@sale-test-{secrets.token_hex(8)}"
-    manager = Manager(name)
-    config = write_config(tmp_path / "sale.toml")
-    arguments = service_arguments(config, f"sqlite:///{tmp_path / 'sale.db'}", f"--workers={workers}")
-    environment = {"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "200000"}
-    with closing(manager.socket), running(arguments, tmp_path / "log", environment=environment) as program:
+    with watched(tmp_path, f"--workers={workers}") as (manager, program):
         assert manager.told() == "READY=1"
         with program.client() as client:
             assert client.get("/readyz").status_code == 200
@@ -119,17 +125,38 @@ def test_a_program_tells_that_it_serves_is_alive_reloads_and_stops(tmp_path: Pat
 
 
 def test_a_program_that_hangs_gives_no_sign(tmp_path: Path) -> None:
-    manager = Manager(f"@sale-test-{secrets.token_hex(8)}")
-    config = write_config(tmp_path / "sale.toml")
-    arguments = service_arguments(config, f"sqlite:///{tmp_path / 'sale.db'}")
-    environment = {"NOTIFY_SOCKET": manager.name, "WATCHDOG_USEC": "40000"}
-    with closing(manager.socket), running(arguments, tmp_path / "log", environment=environment) as program:
+    with watched(tmp_path, "--workers=1") as (manager, program):
         manager.told_of("WATCHDOG=1")
 
         os.kill(program.pid, signal.SIGSTOP)
-        time.sleep(0.05)
-        manager.socket.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            manager.told_of("never")
-        manager.socket.settimeout(None)
+        manager.forget()
+
         assert manager.is_told_nothing()
+
+
+def test_a_worker_that_hangs_is_replaced(tmp_path: Path) -> None:
+    with watched(tmp_path, "--workers=2") as (manager, program):
+        hanging, other = children(program.pid)[-2:]
+
+        os.kill(hanging, signal.SIGSTOP)
+
+        assert program.wait_for_event("worker hangs")["pid"] == hanging
+        program.wait_for_event("worker replaced")
+        assert other in children(program.pid)
+        assert hanging not in children(program.pid)
+        manager.forget()
+        assert manager.told() == "WATCHDOG=1"
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@contextmanager
+def watched(folder: Path, *more: str) -> Iterator[tuple[Manager, Program]]:
+    """Run a program of which a sign of life is waited for, for as long as the block runs."""
+    manager = Manager(f"@sale-test-{secrets.token_hex(8)}")
+    arguments = service_arguments(write_config(folder / "sale.toml"), f"sqlite:///{folder / 'sale.db'}", *more)
+    environment = {"NOTIFY_SOCKET": manager.name, "WATCHDOG_USEC": str(WATCHDOG_MICROSECONDS)}
+    with closing(manager.socket), running(arguments, folder / "log", environment=environment) as program:
+        yield manager, program
