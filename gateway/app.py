@@ -1,16 +1,17 @@
 """The gateway as an ASGI application."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import grpc
 from connectingparty.sale.v1.access_pb2 import Party
 from starlette.applications import Starlette
-from starlette.routing import Match, Route
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Scope
 
 from gateway.health import Alive, Ready
 from gateway.openapi import Reference
 from gateway.request_log import RequestLog
+from gateway.request_record import RequestRecord
 from gateway.routes import annotated_routes
 from gateway.transcoding import Transcoder
 
@@ -25,6 +26,8 @@ def create_app(
     deadline_seconds: float,
     is_overloaded: Callable[[], bool] = lambda: False,
     pages: Iterable[tuple[str, ASGIApp]] = (),
+    observe: Callable[[RequestRecord, float], None] | None = None,
+    around: Callable[[ASGIApp], ASGIApp] = lambda app: app,
 ) -> Starlette:
     """Return the application: a route for every rpc that the proto gives one, and the gateway's own.
 
@@ -34,6 +37,8 @@ def create_app(
         deadline_seconds: how long a call of it may take.
         is_overloaded: tells whether others should get the requests for now.
         pages: paths that are served besides, and what answers them.
+        observe: as of `RequestLog`.
+        around: puts something around all that answers a request.
     """
     ready = Ready(channel, deadline_seconds=deadline_seconds, is_overloaded=is_overloaded)
     routes = []
@@ -47,7 +52,7 @@ def create_app(
     if Party.PARTY_CONSUMER in parties:
         own.append((Reference.path, Reference()))
     routes += [Route(path, endpoint, methods=["GET"]) for path, endpoint in (*own, *pages)]
-    app = _Gateway(routes=routes)
+    app = _Gateway(routes, observe, around)
     app.router.redirect_slashes = False  # a redirect would be an answer without the contract's body
     return app
 
@@ -63,6 +68,16 @@ class _LiteralRoute(Route):
 
 
 class _Gateway(Starlette):
+    def __init__(
+        self,
+        routes: Sequence[BaseRoute],
+        observe: Callable[[RequestRecord, float], None] | None,
+        around: Callable[[ASGIApp], ASGIApp],
+    ) -> None:
+        super().__init__(routes=routes)
+        self._observe = observe
+        self._around = around
+
     def build_middleware_stack(self) -> ASGIApp:
         # It answers every error: Starlette's own two layers would only be passed through.
-        return RequestLog(self.router)
+        return self._around(RequestLog(self.router, self._observe))

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +13,17 @@ _REST_SECONDS = 0.15
 """How long a connection whose request was refused is not read: a client that does not wait costs next to nothing."""
 _SOON_SECONDS = 0.005
 """Connections that would be woken so soon are woken together."""
+LIMITS = (
+    "connections",
+    "connections_per_address",
+    "descriptors",
+    "handshake",
+    "in_flight",
+    "malformed",
+    "receive",
+    "send",
+)
+"""What refusals are counted by."""
 _LINES = 20
 """How many refused requests have a line of their own in the log until the next count is told."""
 
@@ -65,6 +77,9 @@ class Load:
         self._by_address: dict[str, int] = {}
         self._resting: deque[tuple[float, Resting]] = deque()
         self._refused: Counter[str] = Counter()
+        """Since the log was told."""
+        self._told: Counter[str] = Counter()
+        """Before."""
         self._lines = 0
         self._overloaded_until = 0.0
 
@@ -72,6 +87,16 @@ class Load:
     def is_full(self) -> bool:
         """Whether no more requests are taken now."""
         return self.in_flight >= self.limits.in_flight
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return self._connections
+
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """What was refused since the beginning, by the limits."""
+        return self._told + self._refused
 
     @property
     def is_overloaded(self) -> bool:
@@ -143,6 +168,7 @@ class Load:
         """Write into the log what was refused since the last time; called at most once a second."""
         if self._refused:
             refused, self._refused, self._lines = self._refused, Counter(), 0
+            self._told += refused
             _log.warning("requests refused", **refused)
 
     def _wake(self) -> None:

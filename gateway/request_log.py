@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from secrets import token_hex
 
 import structlog
@@ -21,10 +22,12 @@ class RequestLog:
 
     Args:
         app: the application.
+        observe: called with the record of a request that was answered, and when it came by `time.perf_counter`.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, observe: Callable[[RequestRecord, float], None] | None = None) -> None:
         self._app = app
+        self._observe = observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -36,6 +39,8 @@ class RequestLog:
         finally:
             duration_ms = round((time.perf_counter() - started) * 1000, 3)
             _log.info("request", method=scope["method"], **record.known(), duration_ms=duration_ms)
+            if self._observe is not None:
+                self._observe(record, started)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, record: RequestRecord) -> None:
         try:

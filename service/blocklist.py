@@ -56,6 +56,10 @@ class Blocklist:
         self._clock = clock
         self._shapes: Collection[tuple[str, int]] = ()
         self._read_time: datetime | None = None
+        self.lookups = 0
+        """How often somebody was looked for."""
+        self.reads = 0
+        """How often the store was asked for that what kinds there are."""
 
     async def add(self, kind: str, value: str, reason: str, expire_time: datetime | None, caller: str) -> Block:
         """Block something; of what is blocked already, reason and expiry become these.
@@ -117,8 +121,10 @@ class Blocklist:
             SaleError: `ERROR_REASON_BLOCKED`, without a word about what it is that is blocked.
         """
         now = self._clock()
+        self.lookups += 1
         # Also when the clock was set back.
         if self._read_time is None or not timedelta() <= now - self._read_time < _RENEWAL:
+            self.reads += 1
             self._shapes = await self._store.find_block_shapes()
             self._read_time = now
         if not self._shapes:

@@ -56,7 +56,12 @@ class Guesses:
         self._clock = clock
         self._failures: dict[str, OrderedDict[str | bytes, tuple[float, float]]] = {}
         self._releases = Releases(clock)
-        self._held = 0
+        self.held = 0
+        """How many answers are held back now."""
+        self.slowed = 0
+        """How many were held back longer than the floor."""
+        self.turned_away = 0
+        """How many failed attempts were not answered because too many are held back."""
         self._begun: dict[str, int] = {}
         """How many subjects of each kind began to be slowed since the log was told."""
         self._told = float("-inf")
@@ -73,15 +78,17 @@ class Guesses:
         """
         delay = self.count(subjects)
         now = self._clock()
-        if self._held >= self._slowness.max_held:
+        if self.held >= self._slowness.max_held:
+            self.turned_away += 1
             raise SaleError(ErrorReason.ERROR_REASON_SERVER_UNAVAILABLE, retry_after_seconds=1)
         step = self._slowness.floor.total_seconds()
         steps = max(1, ceil(max(now - began, delay) / step))
-        self._held += 1
+        self.held += 1
+        self.slowed += delay > 0
         try:
             await self._releases.wait_until(began + steps * step)
         finally:
-            self._held -= 1
+            self.held -= 1
 
     def count(self, subjects: Iterable[tuple[str, str | bytes]]) -> float:
         """Count a failed attempt, and return for how many seconds its answer is to be held back at least.
@@ -115,6 +122,6 @@ class Guesses:
 
     def _tell(self, now: float) -> None:
         if self._begun and now - self._told >= _TELL_SECONDS:
-            _log.warning("guesses slowed", held=self._held, **self._begun)
+            _log.warning("guesses slowed", held=self.held, **self._begun)
             self._told = now
             self._begun = {}

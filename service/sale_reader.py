@@ -1,9 +1,10 @@
 """Sales for the merchant's own systems: one, a list of them, and every change as it happens."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from service.errors import ErrorReason, FieldViolation, SaleError, StoreUnavailable
 from service.identifiers import microseconds
@@ -29,6 +30,13 @@ class SaleReader:
         self._store = store
         self._stopping = False
         self._read: dict[int, Sequence[SaleChange]] = {}
+        self._places: dict[int, datetime | None] = {}
+        """Of each that watches: when the change was made that it takes now; None for one that waits for changes."""
+        self._numbers = itertools.count()
+        self.shared_reads = 0
+        """How often what one reader had read served another."""
+        self.own_reads = 0
+        """How often the store was asked for changes."""
 
     async def get(self, invoice_id: str) -> tuple[Sale, Sequence[StatusReport]]:
         """Return a sale, and what was reported about its result in the order in which it was received.
@@ -117,29 +125,50 @@ class SaleReader:
             async for change in changes:
                 yield change
 
+    def delays(self, now: datetime) -> Sequence[timedelta]:
+        """Return by how much each that watches is behind what has happened.
+
+        Args:
+            now: the present.
+        """
+        return [timedelta() if place is None else max(timedelta(), now - place) for place in self._places.values()]
+
     async def _watch(self, after: int, known: int) -> AsyncGenerator[SaleChange, None]:
-        # Up to the position that was the last one when it began, a reader without a cursor takes what is kept.
-        while not self._stopping:
-            try:
-                changes = await self._changes_after(after, skip_purged=after < known)
-            except PositionUnknown:
-                raise SaleError.invalid_fields(
-                    [FieldViolation("cursor", "is of no change that is kept; begin without it")]
-                ) from None
-            for change in changes:
-                yield change
-                after = change.position
-            if changes:
-                await asyncio.sleep(0)  # others have their turn, also where nothing of it is told
-            elif after < known:
-                after = known
-            else:
-                await self._store.wait_for_change()
+        number = next(self._numbers)
+        self._places[number] = None
+        try:
+            # Up to the position that was the last one when it began, a reader without a cursor takes what is kept.
+            while not self._stopping:
+                changes = await self._kept_changes_after(after, skip_purged=after < known)
+                for change in changes:
+                    self._places[number] = change.sale.update_time
+                    yield change
+                    after = change.position
+                if changes:
+                    await asyncio.sleep(0)  # others have their turn, also where nothing of it is told
+                elif after < known:
+                    after = known
+                else:
+                    self._places[number] = None
+                    await self._store.wait_for_change()
+        finally:
+            del self._places[number]
         raise StoreUnavailable("The server stops; resume from the last cursor.")
+
+    async def _kept_changes_after(self, after: int, *, skip_purged: bool) -> Sequence[SaleChange]:
+        try:
+            return await self._changes_after(after, skip_purged=skip_purged)
+        except PositionUnknown:
+            raise SaleError.invalid_fields(
+                [FieldViolation("cursor", "is of no change that is kept; begin without it")]
+            ) from None
 
     async def _changes_after(self, after: int, *, skip_purged: bool) -> Sequence[SaleChange]:
         # Readers that keep up are all at the same place: what one has read serves the others.
-        if (changes := self._read.get(after)) is None:
+        if (changes := self._read.get(after)) is not None:
+            self.shared_reads += 1
+        else:
+            self.own_reads += 1
             changes = await self._store.list_changes(after, _BATCH, skip_purged=skip_purged)
             if changes and not skip_purged:
                 self._read[after] = changes

@@ -48,19 +48,32 @@ def suspicious_files(
         unused: tables that the program has no use for.
         soon: how long before its end a certificate is told.
     """
-    used = {
-        kind: [each for each in _files(settings, kind) if each[0].partition(".")[0] not in unused] for kind in FileOf
-    }
-    files = used[FileOf.KEYS]
+    files = _used_files(settings, FileOf.KEYS, unused)
     if config is not None and _has_key(_parsed(config)):
         files.append(("--config", config))
     for name, path in files:
         if _is_readable_by_others(path):
             yield Suspicion("file readable by others", {"setting": name, "file": str(path)})
-    for name, path in used[FileOf.CERTIFICATE]:
+    for name, path in _used_files(settings, FileOf.CERTIFICATE, unused):
         if (found := _lifetime(path)) is not None and (event := _event(*found, now, soon)) is not None:
             begins, ends = (time.isoformat().replace("+00:00", "Z") for time in found)
             yield Suspicion(event, {"setting": name, "file": str(path), "begins": begins, "ends": ends})
+
+
+def certificate_ends(settings: BaseModel, unused: Collection[str] = ()) -> Iterator[tuple[str, datetime]]:
+    """Return when the certificates end, by the tables of the settings that name them.
+
+    Args:
+        settings: of the program.
+        unused: as of `suspicious_files`.
+    """
+    for name, path in _used_files(settings, FileOf.CERTIFICATE, unused):
+        if (found := _lifetime(path)) is not None:
+            yield name.rpartition(".")[0], found[1]
+
+
+def _used_files(settings: BaseModel, kind: FileOf, unused: Collection[str]) -> list[tuple[str, Path]]:
+    return [each for each in _files(settings, kind) if each[0].partition(".")[0] not in unused]
 
 
 def _files(value: Any, kind: FileOf, name: str = "") -> Iterator[tuple[str, Path]]:

@@ -5,6 +5,7 @@ import resource
 import socket
 import ssl
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import grpc
@@ -14,12 +15,14 @@ from starlette.types import ASGIApp
 
 from gateway.app import PARTIES, create_app
 from gateway.client_addresses import TrustedProxies
-from gateway.http_limits import Limits, Load
+from gateway.http_limits import Load
 from gateway.http_server import HttpServer
 from gateway.pages import Development
+from gateway.program.http_settings import limits_of
 from gateway.program.http_tls import HttpTls
 from gateway.program.listening import bind, bound_address, not_listening
 from gateway.program.settings import HttpSettings, ListenerSettings, ProgramSettings
+from gateway.program.telemetry import Telemetry
 
 _OTHER_DESCRIPTORS = 256
 """What a process needs besides those of its HTTP connections."""
@@ -61,6 +64,7 @@ class HttpPorts:
         settings: of the program.
         channel: to the service.
         sockets: of the ports.
+        telemetry: what the process tells of itself.
         development: what the pages have in development mode; None outside it.
 
     Raises:
@@ -72,12 +76,16 @@ class HttpPorts:
         settings: ProgramSettings,
         channel: grpc.aio.Channel,
         sockets: HttpSockets,
+        telemetry: Telemetry,
         development: Development | None = None,
     ) -> None:
         self._settings = settings
         self._development = development
-        self._channel = channel
-        self._load = Load(_limits(settings.http))
+        self._channel = telemetry.around_channel(channel)
+        limits = limits_of(settings.http)
+        self._load = Load(replace(limits, connections=_allow_descriptors(limits.connections)))
+        self._telemetry = telemetry
+        self._observe = telemetry.observe(self._load)
         self._proxies = TrustedProxies(settings.http.trusted_proxies)
         self._tls: list[HttpTls] = []
         parties = PARTIES
@@ -147,6 +155,8 @@ class HttpPorts:
             deadline_seconds=http.deadline.total_seconds(),
             is_overloaded=lambda: http.limits.unready_when_overloaded and self._load.is_overloaded,
             pages=self._pages(parties),
+            observe=self._observe,
+            around=self._telemetry.around_app,
         )
         return HttpServer(
             app,
@@ -169,19 +179,6 @@ class HttpPorts:
         while True:
             await asyncio.sleep(1.0)
             self._load.tell()
-
-
-def _limits(http: HttpSettings) -> Limits:
-    values = http.limits.model_dump(exclude={"unready_when_overloaded", "handshake", "receive", "idle", "send"})
-    values["connections"] = _allow_descriptors(http.limits.connections)
-    return Limits(
-        **values,
-        body=http.max_body,
-        handshake_seconds=http.limits.handshake.total_seconds(),
-        receive_seconds=http.limits.receive.total_seconds(),
-        idle_seconds=http.limits.idle.total_seconds(),
-        send_seconds=http.limits.send.total_seconds(),
-    )
 
 
 def _allow_descriptors(connections: int) -> int:

@@ -21,6 +21,9 @@ config_option = click.option(
 http_option = click.option(
     "--http", metavar="HOST:PORT", help="Where the JSON gateway listens.  [default: 127.0.0.1:8080]"
 )
+metrics_option = click.option(
+    "--metrics", metavar="HOST:PORT", help="Where Prometheus reads /metrics.  [default: not served]"
+)
 workers_option = click.option(
     "--workers", type=int, metavar="N", help="How many processes share the ports.  [default: 1]"
 )

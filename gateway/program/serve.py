@@ -11,10 +11,12 @@ from gateway.multiplexing import MultiplexedChannel
 from gateway.program.file_checks import suspicious_files, warn
 from gateway.program.http_ports import HttpPorts, HttpSockets
 from gateway.program.logs import configure_logs
+from gateway.program.metrics_port import MetricsPlace
 from gateway.program.process import run_server
 from gateway.program.reloading import SettingsSource, waiting_for_restart
 from gateway.program.service_access import authorization_of, credentials_of
 from gateway.program.settings import ConfigurationError, GatewaySettings, load_settings
+from gateway.program.telemetry import Telemetry, known_of_trace
 
 _log = structlog.stdlib.get_logger(__name__)
 _CHANNEL_OPTIONS = (
@@ -36,16 +38,23 @@ class GatewayServer:
         settings: of the program.
         source: where to read them again.
         sockets: of the gateway's ports.
+        metrics: where its metrics are; None if they are not served.
 
     Raises:
         ConfigurationError: a file can't be read.
     """
 
-    def __init__(self, settings: GatewaySettings, source: SettingsSource, sockets: HttpSockets) -> None:
+    def __init__(
+        self, settings: GatewaySettings, source: SettingsSource, sockets: HttpSockets, metrics: MetricsPlace | None
+    ) -> None:
         self._settings = settings
         self._source = source
+        self._telemetry = Telemetry(settings, metrics, "sale-gateway")
+        if self._telemetry.metrics is not None:
+            self._telemetry.metrics.note_build(store="")
+        self._telemetry.note_certificates(settings)
         self._channel = _channel_to_service(settings)
-        self._http = HttpPorts(settings, self._channel, sockets)
+        self._http = HttpPorts(settings, self._channel, sockets, self._telemetry)
 
     async def start(self) -> None:
         """Listen. The service need not be there yet.
@@ -55,6 +64,7 @@ class GatewayServer:
         """
         try:
             await self._http.start()
+            await self._telemetry.start()
         except ConfigurationError:
             await self._channel.close()
             raise
@@ -67,15 +77,18 @@ class GatewayServer:
         """Answer what runs, then let go of the service."""
         await self._http.stop()
         await self._channel.close()
+        await self._telemetry.stop()
 
     def reload(self) -> None:
         """Read the certificates again; if they are wrong, say so and keep those that there are."""
         try:
             settings = load_settings(GatewaySettings, *self._source)
             self._http.use(self._http.read())
+            self._telemetry.read_again()
         except ConfigurationError as error:
             _log.error("settings not reloaded", fault=str(error))
         else:
+            self._telemetry.note_certificates(self._settings)
             warn(suspicious_files(self._settings, self._source.file, datetime.now(UTC)))
             _log.info("settings reloaded", **waiting_for_restart(self._settings, settings, ()))
 
@@ -91,12 +104,16 @@ def _channel_to_service(settings: GatewaySettings) -> MultiplexedChannel:
 
 
 def serve(
-    settings: GatewaySettings, source: SettingsSource, sockets: HttpSockets, on_ready: Callable[[], None]
+    settings: GatewaySettings,
+    source: SettingsSource,
+    sockets: HttpSockets,
+    metrics: MetricsPlace | None,
+    on_ready: Callable[[], None],
 ) -> None:
     """Run a gateway in this process until it is told to stop."""
-    configure_logs()
+    configure_logs(known_of_trace(settings))
 
     async def create() -> GatewayServer:
-        return GatewayServer(settings, source, sockets)
+        return GatewayServer(settings, source, sockets, metrics)
 
     run_server(create, lambda server: on_ready())

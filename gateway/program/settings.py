@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -13,6 +14,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic.fields import FieldInfo
@@ -30,6 +32,7 @@ from gateway.program.values import (
     CertificateFileSetting,
     DurationSetting,
     KeyFileSetting,
+    NameSetting,
     NetworkSetting,
 )
 
@@ -186,6 +189,35 @@ class ServiceAccessSettings(Section):
         return self
 
 
+class TracingSettings(Section):
+    """Traces, by OpenTelemetry; none without an endpoint."""
+
+    otlp_endpoint: str | None = None
+    """Where they are sent by OTLP over HTTP, as in `http://127.0.0.1:4318`; without a path it is `/v1/traces`."""
+    service_name: NameSetting | None = None
+    """What they are from; the program's name if it is not set."""
+    sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """How many of the traces that begin here are kept; of others whoever began them has decided."""
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _require_url(cls, url: str | None) -> str | None:
+        if url is not None:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+                raise ValueError("must be a URL as in http://127.0.0.1:4318")
+            if "@" in parts.netloc:
+                raise ValueError("must have no credentials; set OTEL_EXPORTER_OTLP_HEADERS in the environment")
+        return url
+
+    @property
+    def traces_url(self) -> str | None:
+        """Where traces are sent; None if they are not."""
+        if self.otlp_endpoint is None or urlsplit(self.otlp_endpoint).path not in ("", "/"):
+            return self.otlp_endpoint
+        return self.otlp_endpoint.rstrip("/") + "/v1/traces"
+
+
 class ProgramSettings(BaseSettings):
     """What every program has."""
 
@@ -194,10 +226,17 @@ class ProgramSettings(BaseSettings):
     http: HttpSettings = HttpSettings()
     service: ServiceAccessSettings = ServiceAccessSettings()
     """Without meaning where both are one process."""
+    metrics: ListenerSettings | None = None
+    """The port from which Prometheus reads; none if it is not set. With `client_ca` it needs a certificate."""
+    tracing: TracingSettings = TracingSettings()
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     """How many processes share the ports."""
     shutdown_grace: DurationSetting = timedelta(seconds=20)
     """How long requests may run on after SIGTERM."""
+
+    def listeners(self) -> dict[str, ListenerSettings]:
+        """Return the ports of every program by the names of their tables."""
+        return {} if self.metrics is None else {"metrics": self.metrics}
 
     @classmethod
     def settings_customise_sources(

@@ -75,7 +75,7 @@ def supervise(
     with _received_signals(manager.sign_seconds) as received:
         try:
             while len(workers) < count:
-                workers.append(start())
+                workers.append(start(len(workers)))
             on_ready()
             manager.say_ready()
             for number in received:
@@ -123,20 +123,20 @@ def _next_signal(receiver: socket.socket) -> int | None:
         return None
 
 
-def _start(work: Work, arguments: tuple[Any, ...], sign_seconds: float | None) -> _Worker:
+def _start(work: Work, arguments: tuple[Any, ...], sign_seconds: float | None, position: int) -> _Worker:
     signs = None if sign_seconds is None else SignsOfLife(sign_seconds)
     try:
-        return _Worker(_start_process(work, arguments, "" if signs is None else signs.name), signs)
+        return _Worker(_start_process(work, arguments, "" if signs is None else signs.name, position), signs)
     except ConfigurationError:
         if signs is not None:
             signs.close()
         raise
 
 
-def _start_process(work: Work, arguments: tuple[Any, ...], signs: str) -> SpawnProcess:
+def _start_process(work: Work, arguments: tuple[Any, ...], signs: str, position: int) -> SpawnProcess:
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    worker = context.Process(target=_run_worker, args=(work, arguments, sender, signs), name="worker")
+    worker = context.Process(target=_run_worker, args=(work, arguments, sender, signs), name=f"worker-{position}")
     worker.start()
     sender.close()
     try:
@@ -166,13 +166,13 @@ def _run_worker(work: Work, arguments: tuple[Any, ...], ready: Connection, signs
         ready.send(str(error))  # for the supervisor to tell, in its one line
 
 
-def _restart_dead(workers: list[_Worker], start: Callable[[], _Worker]) -> None:
+def _restart_dead(workers: list[_Worker], start: Callable[[int], _Worker]) -> None:
     for position, worker in enumerate(workers):
         if not worker.process.is_alive():
             _log.error("worker died", pid=worker.process.pid, exit_code=worker.process.exitcode)
             time.sleep(_RESTART_PAUSE_SECONDS)
             try:
-                workers[position] = start()
+                workers[position] = start(position)
             except ConfigurationError as error:
                 # The others serve on; the end of the one that failed is a signal to try again.
                 _log.error("worker not replaced", fault=str(error))

@@ -12,7 +12,15 @@ from gateway.program.http_ports import bind_http
 from gateway.program.lazy_commands import LazyCommands
 from gateway.program.listening import bind, bound_address, require_sound_listeners
 from gateway.program.logs import configure_logs
-from gateway.program.options import DISTRIBUTION, config_option, http_option, one_line_errors, workers_option
+from gateway.program.metrics_port import addresses_of, bind_metrics
+from gateway.program.options import (
+    DISTRIBUTION,
+    config_option,
+    http_option,
+    metrics_option,
+    one_line_errors,
+    workers_option,
+)
 from gateway.program.reloading import SettingsSource
 from gateway.program.settings import ConfigurationError, load_settings
 from gateway.program.sound_versions import require_sound_versions
@@ -59,6 +67,7 @@ def main() -> None:
 @http_option
 @click.option("--no-http", is_flag=True, help="Leave the JSON gateway out; run sale-gateway in front.")
 @click.option("--grpc", metavar="HOST:PORT", help="Where the gRPC port is.  [default: 127.0.0.1:50051]")
+@metrics_option
 @maintenance.store_option
 @workers_option
 @click.option(
@@ -72,6 +81,7 @@ def serve(
     http: str | None,
     no_http: bool,
     grpc: str | None,
+    metrics: str | None,
     store: str | None,
     workers: int | None,
     sandbox: str | None,
@@ -86,6 +96,7 @@ def serve(
     flags: dict[str, Any] = {
         "http": {"listen": http},
         "grpc": {"listen": grpc},
+        "metrics": {"listen": metrics},
         "store": {"url": store},
         "workers": workers,
     }
@@ -94,9 +105,12 @@ def serve(
         raise ConfigurationError("--sandbox: is for trying, with --dev only")
     source = SettingsSource(config, flags)
     settings = load_settings(ServiceSettings, *source)
+    may_be_taken = dev and settings.metrics is None  # nobody has asked for that port
     if dev:
         settings = with_development_defaults(settings)
-    require_sound_listeners({**({} if no_http else settings.http.listeners()), "grpc": settings.grpc})
+    require_sound_listeners(
+        {**({} if no_http else settings.http.listeners()), "grpc": settings.grpc, **settings.listeners()}
+    )
     endpoints = endpoints_of(settings.endpoints)
     sale_limits_of(settings.sale_limits, {endpoint.id for endpoint in endpoints})
     slowness_of(settings.guesses, settings.http.limits.in_flight)
@@ -111,35 +125,43 @@ def serve(
 
         beside = open_sandbox(settings, endpoints, sockets, sandbox)
 
-    def on_ready(grpc_address: Address) -> None:
-        addresses = {} if sockets is None else sockets.addresses()
-        warn(suspicious_settings(settings, config, utc_now(), serves_http=not no_http))
-        _log.info("serving", **addresses, grpc=str(grpc_address), workers=settings.workers)
-        if beside is not None:
-            beside.start()
-        if dev:
-            click.echo(
-                banner(settings, addresses.get("http"), grpc_address, None if beside is None else beside.address)
-            )
+    with bind_metrics(settings, may_be_taken=may_be_taken) as place:
 
-    if settings.workers == 1:
-        serve_process(settings, source, sockets, settings.grpc.listen, on_ready)
-        return
-    # Bound without listening, it keeps the port for the workers, who listen on it side by side.
-    with bind(settings.grpc.listen, "grpc.listen", reuse_port=True) as reserved:
-        grpc_address = bound_address(reserved)
-        supervise(
-            settings.workers,
-            serve_worker,
-            (settings, source, sockets, grpc_address),
-            on_ready=lambda: on_ready(grpc_address),
-            grace_seconds=settings.shutdown_grace.total_seconds(),
-        )
+        def on_ready(grpc_address: Address) -> None:
+            addresses = {**({} if sockets is None else sockets.addresses()), **addresses_of(place)}
+            warn(suspicious_settings(settings, config, utc_now(), serves_http=not no_http))
+            _log.info("serving", **addresses, grpc=str(grpc_address), workers=settings.workers)
+            if beside is not None:
+                beside.start()
+            if dev:
+                sandbox_address = None if beside is None else beside.address
+                metrics_address = addresses.get("metrics")
+                click.echo(banner(settings, addresses.get("http"), grpc_address, sandbox_address, metrics_address))
+
+        if settings.workers == 1:
+            serve_process(settings, source, sockets, place, settings.grpc.listen, on_ready)
+            return
+        # Bound without listening, it keeps the port for the workers, who listen on it side by side.
+        with bind(settings.grpc.listen, "grpc.listen", reuse_port=True) as reserved:
+            grpc_address = bound_address(reserved)
+            supervise(
+                settings.workers,
+                serve_worker,
+                (settings, source, sockets, place, grpc_address),
+                on_ready=lambda: on_ready(grpc_address),
+                grace_seconds=settings.shutdown_grace.total_seconds(),
+            )
 
 
 config_group = config_commands(
     ServiceSettings,
-    {"--http": "http.listen", "--grpc": "grpc.listen", "--store": "store.url", "--workers": "workers"},
+    {
+        "--http": "http.listen",
+        "--grpc": "grpc.listen",
+        "--metrics": "metrics.listen",
+        "--store": "store.url",
+        "--workers": "workers",
+    },
 )
 for command in (
     maintenance.migrate,

@@ -5,7 +5,7 @@ from typing import Any
 
 from gateway.pages import Development
 from gateway.parties.development import CONTROL_KEY, ENDPOINT_ID
-from gateway.program.settings import ConfigurationError
+from gateway.program.settings import ConfigurationError, ListenerSettings
 from gateway.program.values import Address
 from service.callers import ROLES, Caller
 from service.program.settings import EndpointSettings, ServiceSettings
@@ -13,6 +13,8 @@ from service.program.settings import EndpointSettings, ServiceSettings
 DEVELOPER = Caller("developer", frozenset(ROLES.values()))
 """Whoever calls over gRPC in development mode."""
 
+_METRICS = Address("127.0.0.1", 9464)
+"""If it is free."""
 _STORE = "sqlite:///var/dev.db"
 """Not the usual one: tokens that anybody could ask for here must count nowhere else."""
 _ENDPOINT = {"id": ENDPOINT_ID, "provider": "SBC", "control_keys": [CONTROL_KEY], "currencies": ["EUR", "USD", "RUB"]}
@@ -24,7 +26,7 @@ def with_development_defaults(settings: ServiceSettings) -> ServiceSettings:
     Raises:
         ConfigurationError: they would let another host in.
     """
-    for name, listener in {**settings.http.listeners(), "grpc": settings.grpc}.items():
+    for name, listener in {**settings.http.listeners(), "grpc": settings.grpc, **settings.listeners()}.items():
         if not listener.listen.is_loopback:
             raise ConfigurationError(f"{name}.listen: --dev listens on loopback only, not on {listener.listen}")
     endpoints = settings.endpoints or (EndpointSettings.model_validate(_ENDPOINT),)
@@ -34,7 +36,8 @@ def with_development_defaults(settings: ServiceSettings) -> ServiceSettings:
     http = (
         settings.http if "docs" in settings.http.model_fields_set else settings.http.model_copy(update={"docs": True})
     )
-    return settings.in_development(endpoints, grpc, store, http)
+    metrics = settings.metrics or ListenerSettings(listen=_METRICS)
+    return settings.in_development(endpoints, grpc, store, http, metrics)
 
 
 def pages_of(settings: ServiceSettings) -> Development | None:
@@ -52,7 +55,7 @@ def _known_key(settings: ServiceSettings) -> str | None:
     return CONTROL_KEY if keys == [CONTROL_KEY] else None
 
 
-def banner(settings: ServiceSettings, http: str | None, grpc: Address, sandbox: str | None) -> str:
+def banner(settings: ServiceSettings, http: str | None, grpc: Address, sandbox: str | None, metrics: str | None) -> str:
     """Return what a newcomer reads first: where to find what, and a command to begin with.
 
     Args:
@@ -60,6 +63,7 @@ def banner(settings: ServiceSettings, http: str | None, grpc: Address, sandbox: 
         http: where the JSON gateway listens, if it does.
         grpc: where the gRPC port is.
         sandbox: where the sandbox payment gateway listens, if it does.
+        metrics: where metrics are served, if they are.
     """
     endpoint = settings.endpoints[0]
     lines = [
@@ -68,6 +72,7 @@ def banner(settings: ServiceSettings, http: str | None, grpc: Address, sandbox: 
         f"  JSON gateway  {f'http://{http}' if http else 'none (--no-http)'}",
         f"  gRPC          {grpc} (plaintext, with reflection)",
         f"  sandbox       {f'http://{sandbox}, a payment gateway to try with' if sandbox else 'none'}",
+        f"  metrics       {f'http://{metrics}/metrics' if metrics else 'none (the port is taken)'}",
         f"  endpoint id   {endpoint.id}",
         f"  control key   {_known_key(settings) or 'as configured'}",
         f"  data          {settings.store.place}",

@@ -1,6 +1,7 @@
 """The domain over a store, as the settings say."""
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.access_tokens import AccessTokens
@@ -57,8 +58,14 @@ class Domain:
         self.callers.replace(callers)
 
 
-async def create_domain(settings: ServiceSettings) -> Domain:
+async def create_domain(
+    settings: ServiceSettings, around_store: Callable[[Store, Endpoints], Store] = lambda store, endpoints: store
+) -> Domain:
     """Open the store of the settings within the running event loop, and put the domain over it.
+
+    Args:
+        settings: of the program.
+        around_store: puts something around the store.
 
     Raises:
         ConfigurationError: a setting is wrong, or the store can't be opened.
@@ -66,7 +73,8 @@ async def create_domain(settings: ServiceSettings) -> Domain:
     endpoints = Endpoints(endpoints_of(settings.endpoints))
     limits = SaleLimits(sale_limits_of(settings.sale_limits, {endpoint.id for endpoint in settings.endpoints}))
     vault = Vault(vault_keys_of(settings.vault), secrets.token_bytes)
-    store = await open_store(settings.store, statement_timeout=settings.store.statement_timeout)
+    opened = await open_store(settings.store, statement_timeout=settings.store.statement_timeout)
+    store = around_store(opened, endpoints)
     audit_log = AuditLog(store, clock=utc_now, randomness=secrets.token_bytes)
     access_tokens = AccessTokens(
         store,

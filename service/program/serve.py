@@ -12,12 +12,12 @@ from connectingparty.sale.v1.access_pb2 import Role
 from gateway.program.file_checks import warn
 from gateway.program.http_ports import HttpPorts, HttpSockets
 from gateway.program.logs import configure_logs
+from gateway.program.metrics_port import MetricsPlace
 from gateway.program.process import run_server
 from gateway.program.reloading import SettingsSource, waiting_for_restart
 from gateway.program.settings import ConfigurationError, load_settings
 from gateway.program.values import Address
 from service.audit import AuditAction
-from service.call_log import known_of_call
 from service.callers import Caller, Credentials
 from service.errors import StoreUnavailable
 from service.identifiers import utc_now
@@ -28,6 +28,7 @@ from service.program.domain import Domain, create_domain
 from service.program.filter_settings import slowness_of
 from service.program.fingerprints import fingerprints
 from service.program.grpc_tls import GrpcTls
+from service.program.observation import Observation, known_of_call_and_trace
 from service.program.settings import ServiceSettings
 from service.rpc.server import SaleServer
 
@@ -45,6 +46,7 @@ class ServiceServer:
         settings: of the program.
         source: where to read what can be changed again.
         sockets: of the gateway's ports; None leaves the gateway out.
+        observation: what the process tells of itself.
         grpc: where the gRPC port is; port 0 lets the system choose.
     """
 
@@ -54,9 +56,11 @@ class ServiceServer:
         settings: ServiceSettings,
         source: SettingsSource,
         sockets: HttpSockets | None,
+        observation: Observation,
         grpc: Address,
     ) -> None:
         self.grpc = grpc
+        self._observation = observation
         self._settings = settings
         self._in_force = settings
         """With what of them was read again."""
@@ -82,9 +86,15 @@ class ServiceServer:
             reflection=settings.grpc.reflection,
             reuse_port=settings.workers > 1,
             in_process_roles={Role.ROLE_GATEWAY, *([Role.ROLE_READER] if settings.development else [])},
+            observers=observation.observers(),
         )
         self._housekeeping: asyncio.Task[None] | None = None
-        self._http = None if sockets is None else HttpPorts(settings, self._rpc.channel(), sockets, pages_of(settings))
+        self._http = None
+        if sockets is not None:
+            channel = self._rpc.channel()
+            self._http = HttpPorts(settings, channel, sockets, observation.telemetry, pages_of(settings))
+        observation.watch(domain, self._rpc)
+        self._note_settings()
 
     async def start(self) -> None:
         """Listen on both ports.
@@ -106,10 +116,10 @@ class ServiceServer:
         except OSError as error:
             raise ConfigurationError(f"grpc.listen: {error}") from None
         self.grpc = self.grpc._replace(port=port)
-        if self._http is None:
-            return
         try:
-            await self._http.start()
+            if self._http is not None:
+                await self._http.start()
+            await self._observation.telemetry.start()
         except ConfigurationError:
             await self._rpc.say_not_serving()
             await self._rpc.stop(0)
@@ -134,6 +144,7 @@ class ServiceServer:
         await self._domain.sale_events.close()
         await self._domain.audit_log.close()
         await self._domain.store.close()
+        await self._observation.telemetry.stop()
 
     def reload(self) -> None:
         """Read the endpoints and all keys again; if they are wrong, say so and keep those that there are."""
@@ -167,10 +178,12 @@ class ServiceServer:
             uses.append(partial(self._tls.use, self._tls.read()))
         if self._http is not None:
             uses.append(partial(self._http.use, self._http.read()))
+        self._observation.telemetry.read_again()
         self._domain.replace_keys(in_force)
         for use in uses:
             use()
         self._in_force = in_force
+        self._note_settings()
         without = {*_READ_AGAIN, *unused_tables(serves_http=self._http is not None)}
         return waiting_for_restart(self._settings, settings, without)
 
@@ -188,11 +201,15 @@ class ServiceServer:
         else:
             self._fingerprints = found
 
+    def _note_settings(self) -> None:
+        self._observation.note_settings(self._in_force, serves_http=self._http is not None)
+
     def _identify(self, credentials: Credentials) -> Caller | None:
         return DEVELOPER if self._settings.development else self._domain.callers.identify(credentials)
 
     async def _keep_house(self) -> None:
         while True:
+            counts = None
             try:
                 counts = await self._domain.housekeeping.run()
             except StoreUnavailable as error:
@@ -203,6 +220,7 @@ class ServiceServer:
             else:
                 if any(counts.values()):
                     _log.info("housekeeping", **counts)
+            self._observation.note_housekeeping(counts)
             await asyncio.sleep(self._settings.housekeeping.interval.total_seconds())
 
 
@@ -210,6 +228,7 @@ def serve(
     settings: ServiceSettings,
     source: SettingsSource,
     sockets: HttpSockets | None,
+    metrics: MetricsPlace | None,
     grpc: Address,
     on_ready: Callable[[Address], None],
 ) -> None:
@@ -219,13 +238,14 @@ def serve(
         settings: of the program.
         source: where to read what can be changed again.
         sockets: of the gateway's ports; None leaves the gateway out.
+        metrics: where its metrics are; None if they are not served.
         grpc: where the gRPC port is.
         on_ready: called with where it is once both ports are served.
     """
-    configure_logs(known_of_call)
+    configure_logs(known_of_call_and_trace(settings))
 
     async def create() -> ServiceServer:
-        return ServiceServer(await create_domain(settings), settings, source, sockets, grpc)
+        return await _create(settings, source, sockets, metrics, grpc)
 
     run_server(create, lambda server: on_ready(server.grpc))
 
@@ -234,15 +254,28 @@ def serve_worker(
     settings: ServiceSettings,
     source: SettingsSource,
     sockets: HttpSockets | None,
+    metrics: MetricsPlace | None,
     grpc: Address,
     on_ready: Callable[[], None],
 ) -> None:
     """As `serve`, for one of several workers: the supervisor knows both ports."""
-    configure_logs(known_of_call)
+    configure_logs(known_of_call_and_trace(settings))
 
     async def create() -> ServiceServer:
-        server = ServiceServer(await create_domain(settings), settings, source, sockets, grpc)
+        server = await _create(settings, source, sockets, metrics, grpc)
         server.read_again()  # a worker that replaces another must not go back to keys that were rotated since the start
         return server
 
     run_server(create, lambda server: on_ready())
+
+
+async def _create(
+    settings: ServiceSettings,
+    source: SettingsSource,
+    sockets: HttpSockets | None,
+    metrics: MetricsPlace | None,
+    grpc: Address,
+) -> ServiceServer:
+    observation = Observation(settings, metrics)
+    domain = await create_domain(settings, observation.around_store)
+    return ServiceServer(domain, settings, source, sockets, observation, grpc)

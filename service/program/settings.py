@@ -220,10 +220,16 @@ class ServiceSettings(ProgramSettings):
         return self._development
 
     def in_development(
-        self, endpoints: "tuple[EndpointSettings, ...]", grpc: GrpcSettings, store: StoreSettings, http: HttpSettings
+        self,
+        endpoints: "tuple[EndpointSettings, ...]",
+        grpc: GrpcSettings,
+        store: StoreSettings,
+        http: HttpSettings,
+        metrics: ListenerSettings,
     ) -> "ServiceSettings":
         """Return these settings with others of development mode in their places."""
-        settings = self.model_copy(update={"endpoints": endpoints, "grpc": grpc, "store": store, "http": http})
+        update = {"endpoints": endpoints, "grpc": grpc, "store": store, "http": http, "metrics": metrics}
+        settings = self.model_copy(update=update)
         settings._development = True
         return settings
 

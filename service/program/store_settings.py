@@ -70,6 +70,11 @@ class StoreSettings(Section):
         return Path(self.url.removeprefix(_SQLITE_SCHEME)) if self.url.startswith(_SQLITE_SCHEME) else None
 
     @property
+    def engine(self) -> str:
+        """What the store is kept in, as OpenTelemetry's conventions name it."""
+        return "postgresql" if self.path is None else "sqlite"
+
+    @property
     def place(self) -> str:
         """Where it is, without the credentials."""
         if self.path is not None:

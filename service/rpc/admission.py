@@ -37,11 +37,14 @@ class Load:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.running = 0
+        self.refused = 0
+        """How many were refused since the beginning."""
         self._refused = 0
         self._next_line = 0.0
 
     def note_refusal(self) -> None:
         """Let the log tell of refusals: one line a second, as they have to be cheap."""
+        self.refused += 1
         self._refused += 1
         now = time.monotonic()
         if now >= self._next_line:

@@ -17,7 +17,7 @@ from service.call_log import begin_call, known_of_call, tell
 from service.errors import ErrorReason, FieldViolation, SaleError
 from service.origin import origin_of_call
 from service.rpc.bounds import find_violations
-from service.rpc.status import status_of
+from service.rpc.status import status_name, status_of
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Behaviour = Callable[[Any, Context], Awaitable[Any]]
@@ -173,7 +173,7 @@ class RequestLog(CallInterceptor):
         finally:
             duration_ms = round((time.perf_counter() - started) * 1000, 3)
             caller = {"caller": name} if (name := origin_of_call().caller) else {}
-            _log.info("request", rpc=method, **caller, status=_name(status), duration_ms=duration_ms)
+            _log.info("request", rpc=method, **caller, status=status_name(status), duration_ms=duration_ms)
 
 
 class Errors(CallInterceptor):
@@ -279,10 +279,3 @@ def _request_id(context: Context) -> str:
 def _told() -> tuple[tuple[str, str], ...]:
     known = known_of_call()
     return tuple((key, known[name]) for name, key in _TOLD if known.get(name))
-
-
-def _name(status: grpc.StatusCode | int) -> str:
-    # grpc.aio gives the number, not the enum, that a call was aborted with.
-    if isinstance(status, grpc.StatusCode):
-        return status.name
-    return next(code.name for code in grpc.StatusCode if code.value[0] == status)

@@ -81,6 +81,7 @@ class SaleServer:
         reflection: whether callers may ask what rpcs there are.
         reuse_port: whether several processes listen on one port.
         in_process_roles: what the gateway in this process may do.
+        observers: interceptors around all others, for metrics and traces.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class SaleServer:
         reflection: bool,
         reuse_port: bool,
         in_process_roles: Set[Role.ValueType] = _GATEWAY_ROLES,
+        observers: Sequence[Interceptor] = (),
     ) -> None:
         self._reader = domain.reader
         self._credentials = credentials
@@ -112,24 +114,28 @@ class SaleServer:
         )
         self._in_process = InProcessServer()
         on_streams = InProcessServer()
-        admission = Admission(Load(limits.max_calls))
+        self.load = Load(limits.max_calls)
+        """How many calls run."""
+        outer = *observers, Admission(self.load)
         inside = SaleCalls(sale_events), Bounds(limits.max_message)
         by_port, reception = Authorization(identify), Reception(limits.receive)
         errors: Sequence[Interceptor] = (Errors(note_refusal),)
-        slowing = None if slowness is None else Slowing(Guesses(slowness, clock=time.monotonic), time.monotonic)
+        self.guesses = None if slowness is None else Guesses(slowness, clock=time.monotonic)
+        """Holds back the answers to failed attempts; None if nobody does."""
+        slowing = None if self.guesses is None else Slowing(self.guesses, time.monotonic)
         if slowing is not None:
             errors = (*errors, slowing)
         on_port = InterceptedServer(
-            self._server, (admission, RequestLog(), *errors, by_port, reception, *inside), on_demand
+            self._server, (*outer, RequestLog(), *errors, by_port, reception, *inside), on_demand
         )
         by_stream = Authorization(identify, peer_of_stream)
         gateway = Caller(_IN_PROCESS, frozenset(in_process_roles))
         in_process = Authorization(lambda credentials: gateway, peer_in_process)
         targets = (
             on_port,
-            InterceptedServer(on_streams, (admission, RequestLog(), *errors, by_stream, *inside)),
+            InterceptedServer(on_streams, (*outer, RequestLog(), *errors, by_stream, *inside)),
             # Such a call is part of a request that the gateway logs.
-            InterceptedServer(self._in_process, (admission, *errors, in_process, *inside)),
+            InterceptedServer(self._in_process, (*outer, *errors, in_process, *inside)),
         )
         for server in targets:
             target: Any = server  # to the stubs another class

@@ -47,6 +47,17 @@ def status_of(error: SaleError, metadata: Mapping[str, str]) -> grpc.Status:
     return rpc_status.to_status(Status(code=code, message=str(error), details=_packed(details)))
 
 
+def status_name(status: grpc.StatusCode | int) -> str:
+    """Return the name of a status code.
+
+    Args:
+        status: the enum, or its number: what grpc.aio says that a call was aborted with.
+    """
+    if isinstance(status, grpc.StatusCode):
+        return status.name
+    return next(code.name for code in grpc.StatusCode if code.value[0] == status)
+
+
 def _packed(details: Sequence[Message]) -> list[any_pb2.Any]:
     packed = [any_pb2.Any() for _ in details]
     for any_message, detail in zip(packed, details, strict=True):

@@ -6,6 +6,7 @@ Python take turns at its lock, and each turn costs more than a write does.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from service.errors import StoreUnavailable
+from service.store.usage import OnCommit
 
 ConnectionT = TypeVar("ConnectionT")
 ResultT = TypeVar("ResultT")
@@ -89,6 +91,10 @@ class GroupCommit(Generic[ConnectionT]):
         self._idle = asyncio.Event()
         self._idle.set()
         self._committer = ThreadPoolExecutor(1, "commit")
+        self.retries = 0
+        """How often it was looked again whether another process's transaction has ended."""
+        self.on_commit: OnCommit | None = None
+        """What is told of each commit, if anybody is."""
 
     async def write(self, write: Write[ConnectionT, ResultT]) -> ResultT:
         """Make a write durable.
@@ -143,6 +149,7 @@ class GroupCommit(Generic[ConnectionT]):
         if self._transactions.begin():
             self._waiting_since = None
             return True
+        self.retries += 1
         if self._waiting_since is None:
             self._waiting_since = now
         waited = now - self._waiting_since
@@ -176,11 +183,17 @@ class GroupCommit(Generic[ConnectionT]):
     def _commit(self, batch: list[_Queued]) -> None:
         """In the other thread: wait for the disk."""
         failure: StoreUnavailable | None = None
+        began = time.perf_counter()
         try:
             self._transactions.commit()
         except Exception as error:  # it may be durable all the same: nothing of it may be tried again
             failure = StoreUnavailable(str(error))
-        self._loop.call_soon_threadsafe(self._go_on, batch, failure)
+        self._loop.call_soon_threadsafe(self._end, batch, failure, time.perf_counter() - began)
+
+    def _end(self, batch: list[_Queued], failure: Exception | None, seconds: float) -> None:
+        if self.on_commit is not None:
+            self.on_commit(len(batch), seconds)
+        self._go_on(batch, failure)
 
     def _go_on(self, batch: list[_Queued], failure: Exception | None) -> None:
         self._deliver(batch, failure)

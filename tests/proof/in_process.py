@@ -16,6 +16,7 @@ from gateway.program.reloading import SettingsSource
 from gateway.program.settings import load_settings
 from gateway.program.values import Address
 from service.program.domain import Domain, create_domain
+from service.program.observation import Observation
 from service.program.serve import ServiceServer
 from service.program.settings import ServiceSettings
 from tests.merchant import write_config
@@ -117,7 +118,9 @@ async def whole_server(folder: Path, more: str = "") -> AsyncIterator[WholeServe
     config = write_config(folder / "sale.toml", f'[store]\nurl = "{url}"\n{more}')
     settings = load_settings(ServiceSettings, config, {})
     domain = await create_domain(settings)
-    service = ServiceServer(domain, settings, SettingsSource(config, {}), None, Address("127.0.0.1", 0))
+    service = ServiceServer(
+        domain, settings, SettingsSource(config, {}), None, Observation(settings, None), Address("127.0.0.1", 0)
+    )
     app = create_app(service._rpc.channel(), deadline_seconds=settings.http.deadline.total_seconds())
     server = WholeServer(app, domain)
     structlog.configure(processors=[server.count])

@@ -47,6 +47,7 @@ from service.store.records import (
     UnchainedEntries,
 )
 from service.store.rules import require_complete
+from service.store.usage import OnCommit, StoreUsage
 
 P = ParamSpec("P")
 ResultT = TypeVar("ResultT")
@@ -87,6 +88,16 @@ class PostgresqlStore:
             self._orderings,
             self._confirmations,
         )
+
+    def usage(self) -> StoreUsage:
+        """See `service.store.usage.Measurable`."""
+        database = self._database
+        return StoreUsage(database.retries, database.limit, database.in_use, self._audit_chaining.failures)
+
+    def measure(self, on_commit: OnCommit) -> None:
+        """See `service.store.usage.Measurable`."""
+        for batches in (self._sessions, self._limited_sessions, self._checks):
+            batches.on_commit = on_commit
 
     async def open(self, *, read_only: bool = False) -> None:
         """Make sure that the store can be used.

@@ -25,6 +25,8 @@ class AuditChaining:
 
     def __init__(self, chain: Callable[[], Awaitable[int]]) -> None:
         self._chain = chain
+        self.failures = 0
+        """How often it failed."""
         self._wanted = False
         self._running: asyncio.Task[None] | None = None
 
@@ -51,10 +53,12 @@ class AuditChaining:
                 await self._chain_all()
             except StoreUnavailable as error:
                 _log.warning("audit entries not chained", fault=str(error))
+                self.failures += 1
                 self._wanted = True
                 await asyncio.sleep(_RETRY_SECONDS)
             except Exception as error:
                 _log.error("audit entries not chained", exc_info=error)  # tried again with the next ones
+                self.failures += 1
 
     async def _chain_all(self) -> None:
         while await self._chain() >= BATCH:

@@ -4,6 +4,7 @@ The first item is not kept waiting; while it is on its way, others gather and go
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Generic, TypeVar
 
 from service.errors import StoreUnavailable
 from service.store.postgresql.database import within_patience
+from service.store.usage import OnCommit
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -49,6 +51,8 @@ class Batches(Generic[ItemT, ResultT]):
         self._running: set[asyncio.Task[None]] = set()
         self._taking = 0
         """How many tasks take from the queue; one that has found it empty does not any more."""
+        self.on_commit: OnCommit | None = None
+        """What is told of each batch, if anybody is."""
 
     async def submit(self, item: ItemT) -> ResultT:
         """Return the result of an item.
@@ -85,6 +89,7 @@ class Batches(Generic[ItemT, ResultT]):
             self._taking -= 1
 
     async def _run_batch(self, batch: Sequence[_Queued[ItemT, ResultT]]) -> None:
+        began = time.perf_counter()
         try:
             results = await self._run([queued.item for queued in batch])
         except StoreUnavailable as error:
@@ -98,6 +103,8 @@ class Batches(Generic[ItemT, ResultT]):
                 for queued in batch:
                     await self._run_batch([queued])
         else:
+            if self.on_commit is not None:
+                self.on_commit(len(batch), time.perf_counter() - began)
             for queued, result in zip(batch, results, strict=True):
                 if not queued.future.done():
                     queued.future.set_result(result)

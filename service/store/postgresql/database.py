@@ -214,6 +214,15 @@ class Database:
         self._latest: tuple[int, int] | None = None
         """`history` of the server that took over last."""
         self._reachable = True
+        self.limit = connections
+        """How many connections there are at most."""
+        self.retries = 0
+        """How often work was tried again."""
+
+    @property
+    def in_use(self) -> int:
+        """How many connections work."""
+        return len(self._at_work)
 
     async def close(self) -> None:
         """Return once what was begun is done, and the connections are closed; what never ends is given up."""
@@ -341,6 +350,7 @@ class Database:
                 cause = undone.__cause__
             if time.monotonic() >= deadline:
                 raise StoreUnavailable from cause
+            self.retries += 1
             await _pause()
 
     async def _attempt(self, work: Work[ResultT], deadline: float, *, in_doubt: bool) -> ResultT:

@@ -47,6 +47,7 @@ from service.store.sqlite import (
     sales,
 )
 from service.store.sqlite.file import SqliteTransactions, errors_as_unavailable, open_connection, open_writer
+from service.store.usage import OnCommit, StoreUsage
 
 P = ParamSpec("P")
 ResultT = TypeVar("ResultT")
@@ -276,6 +277,14 @@ class SqliteStore:
         await self._group_commit.close()
         self._reader.close()
         self._writer.close()
+
+    def usage(self) -> StoreUsage:
+        """See `service.store.usage.Measurable`."""
+        return StoreUsage(self._group_commit.retries)
+
+    def measure(self, on_commit: OnCommit) -> None:
+        """See `service.store.usage.Measurable`."""
+        self._group_commit.on_commit = on_commit
 
     def _read(self, statement: Statement[P, ResultT], *arguments: P.args, **named: P.kwargs) -> ResultT:
         with errors_as_unavailable():
