@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from time import perf_counter
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from gateway.http_limits import LIMITS, Load
+from gateway.meters import Count, Distribution, Meters
 from gateway.request_record import RequestRecord
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -51,24 +52,20 @@ class HttpMetrics:
     """Counts requests, and looks at the load of the ports.
 
     Args:
-        registry: takes the metrics.
+        meters: what measures.
+        registry: takes what else there is.
         load: of the process.
     """
 
-    def __init__(self, registry: CollectorRegistry, load: Load) -> None:
+    def __init__(self, meters: Meters, registry: CollectorRegistry, load: Load) -> None:
         self._load = load
-        self._requests = Counter(
+        self._requests = meters.counter(
             "sale_http_requests",
             "Requests that were answered, by route, HTTP status, error.code (OK if there is none) and provider.",
             ["route", "status", "code", "provider"],
-            registry=registry,
         )
-        self._durations = Histogram(
-            "sale_http_request_duration_seconds",
-            "Time from a whole request to its answer.",
-            ["route"],
-            buckets=SECONDS,
-            registry=registry,
+        self._durations = meters.histogram(
+            "sale_http_request_duration_seconds", "Time from a whole request to its answer.", SECONDS, ["route"]
         )
         self._in_flight = Gauge(
             "sale_http_requests_in_flight",
@@ -90,8 +87,7 @@ class HttpMetrics:
         )
         self._refused = Totals(refused)
         self._refused.move_all_to(dict.fromkeys(LIMITS, 0.0))  # one that appears with its first refusal hides that
-        self._counters: dict[tuple[object, ...], Counter] = {}
-        self._observers: dict[str | None, Histogram] = {}
+        self._series: dict[tuple[object, ...], tuple[Count, Distribution]] = {}
 
     def observe(self, record: RequestRecord, began: float) -> None:
         """Count a request that was answered.
@@ -100,13 +96,11 @@ class HttpMetrics:
             record: of the request.
             began: when it came, as `time.perf_counter` has it.
         """
-        route, key = record.route, (record.route, record.status, record.code, record.provider)
-        counter = self._counters.get(key)
-        if counter is None:
-            counter = self._counters[key] = self._counter_of(record)
-            self._observers[route] = self._durations.labels(route or _NO_ROUTE)
-        counter.inc()
-        self._observers[route].observe(perf_counter() - began)
+        key = (record.route, record.status, record.code, record.provider)
+        if (series := self._series.get(key)) is None:
+            series = self._series[key] = self._series_of(record)
+        series[0].inc()
+        series[1].observe(perf_counter() - began)
 
     def sample(self) -> None:
         """Look at the load."""
@@ -114,6 +108,7 @@ class HttpMetrics:
         self._connections.set(self._load.connections)
         self._refused.move_all_to(self._load.refused)
 
-    def _counter_of(self, record: RequestRecord) -> Counter:
-        code = _SUCCEEDED if record.code is None else str(record.code)
-        return self._requests.labels(record.route or _NO_ROUTE, str(record.status or ""), code, record.provider or "")
+    def _series_of(self, record: RequestRecord) -> tuple[Count, Distribution]:
+        route, code = record.route or _NO_ROUTE, _SUCCEEDED if record.code is None else str(record.code)
+        counts = self._requests.labels(route, str(record.status or ""), code, record.provider or "")
+        return counts, self._durations.labels(route)

@@ -63,7 +63,7 @@ class StatusReports:
         endpoint = self._endpoints.require(sale.endpoint_id)
         endpoint.require_payment_gateway()
         if not _is_authentic(callback, endpoint):
-            tell(claimed_invoice_id=sale.invoice_id)
+            tell(claimed_invoice_id=sale.invoice_id, provider=endpoint.provider)
             raise SaleError(ErrorReason.ERROR_REASON_CONTROL_MISMATCH)
         bind_to_log(sale, self._endpoints)
         report = StatusReport(

@@ -89,6 +89,8 @@ class Program(Server):
             self.kill()
             raise
         super().__init__(serving.get("http"), serving.get("grpc"))
+        self.metrics: str | None = serving.get("metrics")
+        """Where its metrics are, if it serves them."""
 
     @property
     def pid(self) -> int:

@@ -26,6 +26,7 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from gateway.meters import Meters
 from gateway.metrics import Totals
 from gateway.program.options import DISTRIBUTION
 
@@ -47,6 +48,8 @@ class Metrics:
         disable_created_metrics()
         self.registry = CollectorRegistry()
         """Takes the metrics."""
+        self.meters = Meters(self.registry)
+        """What measures where it must cost next to nothing."""
         self._shared = self.registry
         if folder is not None:
             self._shared = CollectorRegistry()
@@ -85,10 +88,12 @@ class Metrics:
         """Look at everything now."""
         for sampler in self._samplers:
             sampler()
+        self.meters.hand_on()
 
-    def text(self) -> bytes:
-        """Return all metrics, in Prometheus' text format; may be called in another thread."""
-        return generate_latest(self._shared)
+    async def text(self) -> bytes:
+        """Return all metrics, in Prometheus' text format: of this process as they are now."""
+        self.sample()
+        return await asyncio.to_thread(generate_latest, self._shared)
 
     def note_build(self, store: str) -> None:
         """Tell what this is.

@@ -1,9 +1,8 @@
 """The port from which Prometheus reads."""
 
-import asyncio
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import NamedTuple
@@ -82,13 +81,13 @@ class MetricsPort:
     Args:
         settings: of the program, with a port for metrics.
         bound: its socket.
-        text: returns the metrics; called in a thread.
+        text: returns the metrics.
 
     Raises:
         ConfigurationError: the file of a certificate can't be used.
     """
 
-    def __init__(self, settings: ProgramSettings, bound: socket.socket, text: Callable[[], bytes]) -> None:
+    def __init__(self, settings: ProgramSettings, bound: socket.socket, text: Callable[[], Awaitable[bytes]]) -> None:
         listener = settings.metrics
         if listener is None:
             raise TypeError("there is no port for metrics")
@@ -137,7 +136,7 @@ class MetricsPort:
             allow = ((b"allow", b"GET, HEAD"),)
             await _refuse(scope, send, GatewayError(ErrorReason.ERROR_REASON_METHOD_NOT_ALLOWED, headers=allow))
         else:
-            body = await asyncio.to_thread(self._text)
+            body = await self._text()
             headers = [(b"content-type", _CONTENT_TYPE), (b"content-length", b"%d" % len(body))]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": body})

@@ -69,7 +69,7 @@ class Telemetry:
             return None
         from gateway.metrics import HttpMetrics  # noqa: PLC0415
 
-        http = HttpMetrics(self.metrics.registry, load)
+        http = HttpMetrics(self.metrics.meters, self.metrics.registry, load)
         self.metrics.on_sample(http.sample)
         return http.observe
 

@@ -32,7 +32,7 @@ class ServiceMetrics:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self.rpcs = RpcMetrics(metrics.registry)
+        self.rpcs = RpcMetrics(metrics.meters)
         """Counts calls."""
         self._store: StoreMetrics | None = None
         self._measurable: Measurable | None = None
@@ -78,7 +78,7 @@ class ServiceMetrics:
             endpoint = endpoints.find(endpoint_id)
             return "" if endpoint is None else endpoint.provider
 
-        self._store = StoreMetrics(self._metrics.registry, provider_of)
+        self._store = StoreMetrics(self._metrics.meters, provider_of)
         if isinstance(store, Measurable):
             self._measurable = store
         return self._store.around(store)

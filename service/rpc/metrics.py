@@ -1,4 +1,4 @@
-"""What Prometheus is told of the rpcs, by the names of go-grpc-prometheus. Imported only where metrics are served."""
+"""Measures the rpcs, by the names of go-grpc-prometheus: dashboards that there are fit."""
 
 from collections.abc import Iterable
 from time import perf_counter
@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import grpc
 from connectingparty.sale.v1.error_reason_pb2 import ErrorReason
-from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from service.call_log import known_of_call
+from service.meters import Count, Distribution, Meters
 from service.rpc.health import HEALTH_METHODS
 from service.rpc.interceptors import Behaviour, CallInterceptor, Context, Handler
 from service.rpc.status import status_name
@@ -20,41 +20,31 @@ _WRONG_CONTROL = ("ReceiveCallback", str(ErrorReason.ERROR_REASON_CONTROL_MISMAT
 
 class _Rpc(NamedTuple):
     labels: tuple[str, ...]
-    started: Counter
+    started: Count
 
 
 class RpcMetrics(CallInterceptor):
     """Counts calls, whichever way they come; the outermost interceptor.
 
     Args:
-        registry: takes the metrics.
+        meters: what measures.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._started = Counter(
-            "grpc_server_started", "RPCs that were begun on the server.", [*_RPC], registry=registry
+    def __init__(self, meters: Meters) -> None:
+        self._started = meters.counter("grpc_server_started", "RPCs that were begun on the server.", _RPC)
+        self._handled = meters.counter(
+            "grpc_server_handled", "RPCs that have ended on the server, whatever came of them.", [*_RPC, "grpc_code"]
         )
-        self._handled = Counter(
-            "grpc_server_handled",
-            "RPCs that have ended on the server, whatever came of them.",
-            [*_RPC, "grpc_code"],
-            registry=registry,
+        self._seconds = meters.histogram(
+            "grpc_server_handling_seconds", "Time that RPCs took on the server.", _SECONDS, _RPC
         )
-        self._seconds = Histogram(
-            "grpc_server_handling_seconds",
-            "Time that RPCs took on the server.",
-            [*_RPC],
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self._refusals = Counter(
+        self._refusals = meters.counter(
             "sale_refusals",
             "RPCs that were refused, by method, error.code and provider if it was known.",
             ["method", "code", "provider"],
-            registry=registry,
         )
         self._rpcs: dict[str, _Rpc] = {}
-        self._ends: dict[tuple[str, Any], tuple[Counter, Histogram]] = {}
+        self._ends: dict[tuple[str, Any], tuple[Count, Distribution]] = {}
 
     def expect(self, providers: Iterable[str]) -> None:
         """Tell zeros of wrong checksums of which there was none yet: the first one has to be seen.

@@ -1,13 +1,12 @@
-"""What Prometheus is told of the store, and of the sales in it. Imported only where metrics are served."""
+"""Measures the store, and what happens to the sales in it."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from time import perf_counter
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
-
 from service.errors import StoreUnavailable
+from service.meters import Count, Meters
 from service.sale_states import LEGAL_MOVES, SaleState, has_got_to, is_known, state_name
 from service.store import AuditEntry, IdempotencyRecord, Sale, StatusReport, Store, StoredAccessToken
 from service.store.proxy import Method, with_around
@@ -26,50 +25,48 @@ class StoreMetrics:
     """Measures a store.
 
     Args:
-        registry: takes the metrics.
+        meters: what measures.
         provider_of: returns the provider of an endpoint by its id; empty if it is not configured any more.
     """
 
-    def __init__(self, registry: CollectorRegistry, provider_of: Callable[[str], str]) -> None:
+    def __init__(self, meters: Meters, provider_of: Callable[[str], str]) -> None:
         self._provider_of = provider_of
-        self._seconds = Histogram(
+        self._seconds = meters.histogram(
             "sale_store_call_seconds",
             "Time that a call of the store took, with its wait for a commit.",
+            _SECONDS,
             ["call"],
-            buckets=_SECONDS,
-            registry=registry,
         )
-        self._commit_seconds = Histogram(
-            "sale_store_commit_seconds", "Time that a commit took.", buckets=_SECONDS, registry=registry
-        )
-        self._commit_size = Histogram(
-            "sale_store_commit_writes", "Writes that shared a commit.", buckets=_SIZES, registry=registry
-        )
-        self._unavailable = Counter(
-            "sale_store_unavailable", "Calls that failed because the store could not be used.", registry=registry
-        )
-        self._states = Counter(
+        self._commit_seconds = meters.histogram(
+            "sale_store_commit_seconds", "Time that a commit took.", _SECONDS
+        ).labels()
+        self._commit_size = meters.histogram(
+            "sale_store_commit_writes", "Writes that shared a commit.", _SIZES
+        ).labels()
+        self._unavailable = meters.counter(
+            "sale_store_unavailable", "Calls that failed because the store could not be used."
+        ).labels()
+        self._states = meters.counter(
             "sale_state_changes",
             "Sales that came into a state, by provider; of those that expired it is not told.",
             ["state", "provider"],
-            registry=registry,
         )
-        self._callbacks = Counter(
+        self._changes: dict[tuple[SaleState.ValueType, str], Count] = {}
+        """By state and endpoint, until the settings are read again."""
+        self._callbacks = meters.counter(
             "sale_callbacks",
             f"Callbacks under a right checksum, by provider and outcome: {', '.join(CALLBACK_OUTCOMES)}.",
             ["provider", "outcome"],
-            registry=registry,
         )
-        self._amounts = Counter(
+        self._amounts = meters.counter(
             "sale_callback_amount_mismatches",
             "Callbacks that told another amount than the sale's, by provider; repeated ones are not counted.",
             ["provider"],
-            registry=registry,
         )
-        self._tokens = Counter("sale_access_tokens_issued", "Access tokens that were issued.", registry=registry)
-        self._replays = Counter(
-            "sale_idempotent_replays", "Requests answered with what the same request did before.", registry=registry
-        )
+        self._tokens = meters.counter("sale_access_tokens_issued", "Access tokens that were issued.").labels()
+        self._replays = meters.counter(
+            "sale_idempotent_replays", "Requests answered with what the same request did before."
+        ).labels()
         self._observers: dict[str, Callable[..., None]] = {
             "open_session": self._note_session,
             "bind_check": self._note_check,
@@ -95,6 +92,7 @@ class StoreMetrics:
         Args:
             providers: their names.
         """
+        self._changes.clear()
         for provider in providers:
             for state in LEGAL_MOVES:
                 self._states.labels(state_name(state), provider)
@@ -106,10 +104,9 @@ class StoreMetrics:
         if name in _WAITS_OR_ENDS:
             return method
         observe = self._observers.get(name)
-        histogram: Histogram | None = None
+        seconds = self._seconds.labels(name)
 
         async def timed(*arguments: Any, **named: Any) -> Any:
-            nonlocal histogram
             began = perf_counter()
             try:
                 result = await method(*arguments, **named)
@@ -117,9 +114,7 @@ class StoreMetrics:
                 self._unavailable.inc()
                 raise
             finally:
-                if histogram is None:
-                    histogram = self._seconds.labels(name)
-                histogram.observe(perf_counter() - began)
+                seconds.observe(perf_counter() - began)
             if observe is not None:
                 observe(result, *arguments, **named)
             return result
@@ -131,7 +126,11 @@ class StoreMetrics:
         self._commit_seconds.observe(seconds)
 
     def _note_state(self, sale: Sale) -> None:
-        self._states.labels(state_name(sale.state), self._provider_of(sale.endpoint_id)).inc()
+        key = sale.state, sale.endpoint_id
+        if (changes := self._changes.get(key)) is None:
+            provider = self._provider_of(sale.endpoint_id)
+            changes = self._changes[key] = self._states.labels(state_name(sale.state), provider)
+        changes.inc()
 
     # What is told to one of these: the result of the call, and its arguments.
 
