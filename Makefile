@@ -42,6 +42,7 @@ mutants: $(ENV_READY) ## change the code in a thousand places, and see that a te
 PROGRAM_node := npm
 PACKAGES_node := nodejs npm
 PROGRAM_systemd := systemd-analyze
+PACKAGES_promtool := prometheus
 PACKAGES_chromium := chromium fonts-dejavu-core
 
 needs-%:

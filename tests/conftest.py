@@ -1,6 +1,6 @@
 """Servers that tests share."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -63,6 +63,7 @@ def deploy(
     extra: str = VAULT,
     store: str | None = None,
     providers: Iterable[Provider] = (*PROVIDERS, RANDOM_SUM),
+    environment: Mapping[str, str] | None = None,
 ) -> Deployment:
     """Start a deployment.
 
@@ -73,16 +74,21 @@ def deploy(
         extra: more settings.
         store: URL of the store; an SQLite file if there is none.
         providers: its endpoints.
+        environment: variables that its programs get.
     """
     config, store = write_config(folder / "sale.toml", extra, providers), store or f"sqlite:///{folder / 'sale.db'}"
 
     def run(name: str, *more: str) -> Program:
-        return stack.enter_context(running(service_arguments(config, store, *more), folder / f"{name}.log"))
+        arguments = service_arguments(config, store, *more)
+        return stack.enter_context(running(arguments, folder / f"{name}.log", environment=environment))
 
     if kind == "two processes":
         service = run("service", "--no-http")
         arguments = ["sale-gateway", "serve", f"--config={config}", f"--http={ANY_PORT}", f"--service={service.grpc}"]
-        services, gateways = [service], [stack.enter_context(running(arguments, folder / "gateway.log"))]
+        services, gateways = (
+            [service],
+            [stack.enter_context(running(arguments, folder / "gateway.log", environment=environment))],
+        )
     elif kind == "three nodes":
         services = gateways = [run(f"service-{number}") for number in range(3)]
     else:

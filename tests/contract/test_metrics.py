@@ -26,6 +26,7 @@ from tests.merchant import (
 from tests.running import ANY_PORT, Program, running, service_arguments
 from tests.scraping import Scrape, scrape, values_by
 from tests.stores import schema, write_lock
+from tests.transports import OverHttp
 
 METRICS = '[metrics]\nlisten = "127.0.0.1:0"\n'
 STATES = (
@@ -109,6 +110,19 @@ def test_all_that_happens_to_a_sale_is_counted_once(measured: Deployment) -> Non
     assert service.total("sale_build_info", store="sqlite") == 1
 
 
+def test_no_secret_and_no_id_is_in_a_metric(measured: Deployment) -> None:
+    http, token = measured.http, measured.http.request_access_token()
+    opened = http.initiate(initiate_document(token)).body
+    http.check(opened["invoiceId"], check_document(token, opened))
+    http.check(new_token(), check_document(token, opened))
+    http.client.get(f"/{token}", headers={"X-Request-Id": token})
+    http.client.post(f"/sale/{token}/check")
+    text = scrape(measured.gateway).text + scrape(measured.service).text
+
+    secrets = [token, opened["invoiceId"], *opened["session"].values(), SBC.control_key, "R58M123ABC"]
+    assert [secret for secret in secrets if secret in text] == []
+
+
 def test_nothing_but_get_metrics_is_answered(measured: Deployment) -> None:
     base = f"http://{measured.gateway.metrics}"
     for path in ("/", "/metrics/", "/healthz", "/sale/initiate-sale"):
@@ -124,11 +138,11 @@ def test_nothing_but_get_metrics_is_answered(measured: Deployment) -> None:
         assert client.get("/metrics").status_code == 404  # whoever reaches the other ports reads nothing
 
 
+@pytest.mark.parametrize("measured", ["one process"], indirect=True)
 def test_whoever_watches_is_counted_and_how_far_behind_he_is(measured: Deployment) -> None:
     changes = measured.grpc.sales.WatchSales(WatchSalesRequest(), timeout=30)
     measured.http.initiate(initiate_document(measured.http.request_access_token()))
     assert next(changes).sale.invoice_id
-    time.sleep(HAND_ON_SECONDS)
     watched = scrape(measured.service)
     changes.cancel()
 
@@ -137,43 +151,27 @@ def test_whoever_watches_is_counted_and_how_far_behind_he_is(measured: Deploymen
     assert watched.value("sale_cache_misses_total", cache="changes") > 0
 
 
-def test_no_secret_and_no_id_is_in_a_metric(measured: Deployment) -> None:
-    http, token = measured.http, measured.http.request_access_token()
-    opened = http.initiate(initiate_document(token)).body
-    http.check(opened["invoiceId"], check_document(token, opened))
-    http.check(new_token(), check_document(token, opened))
-    http.client.get(f"/{token}", headers={"X-Request-Id": token})
-    http.client.request("POST", f"/sale/{token}/check")
+@pytest.mark.parametrize("measured", ["two workers"], indirect=True)
+def test_a_worker_that_replaces_another_counts_on(measured: Deployment) -> None:
+    program = measured.service
+    for _ in range(20):
+        measured.http.request_access_token()
     time.sleep(HAND_ON_SECONDS)
-    text = scrape(measured.gateway).text + scrape(measured.service).text
+    before, files = scrape(program), set(shared_folder(program).iterdir())
+    worker = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()[-1]
+    os.kill(int(worker), signal.SIGKILL)
+    program.wait_for_event("worker replaced", 20)
+    time.sleep(HAND_ON_SECONDS)
+    after = scrape(program)
 
-    secrets = [token, opened["invoiceId"], *opened["session"].values(), SBC.control_key, "R58M123ABC"]
-    assert [secret for secret in secrets if secret in text] == []
-
-
-def test_a_worker_that_replaces_another_counts_on(tmp_path: Path) -> None:
-    with ExitStack() as stack:
-        service = deploy(stack, "two workers", tmp_path, METRICS)
-        for _ in range(40):
-            service.http.request_access_token()
-        time.sleep(HAND_ON_SECONDS)
-        workers = Path(f"/proc/{service.service.pid}/task/{service.service.pid}/children").read_text().split()[-2:]
-        before = scrape(service.service)
-        files = len(shared_files(service.service))
-        for pid in workers:
-            os.kill(int(pid), signal.SIGKILL)
-            service.service.wait_for_event("worker replaced", 20)
-            time.sleep(1.0)
-        after = scrape(service.service)
-
-        assert before.value("sale_access_tokens_issued_total") == 40
-        assert after.value("sale_access_tokens_issued_total") == 40
-        assert after.value("process_start_time_seconds") > before.value("process_start_time_seconds")
-        assert after.value("process_cpu_seconds_total") > before.value("process_cpu_seconds_total")
-        folder, now = shared_folder(service.service), len(shared_files(service.service))
-        assert now == files
-        assert service.service.stop() == 0
-        assert not folder.exists()
+    issued = "sale_access_tokens_issued_total"
+    assert after.value(issued) == before.value(issued) >= 20
+    assert after.value("process_start_time_seconds") > before.value("process_start_time_seconds")
+    assert after.value("process_cpu_seconds_total") > before.value("process_cpu_seconds_total")
+    assert set(shared_folder(program).iterdir()) == files
+    folder = shared_folder(program)
+    assert program.stop() == 0
+    assert not folder.exists()
 
 
 def shared_folder(program: Program) -> Path:
@@ -183,21 +181,19 @@ def shared_folder(program: Program) -> Path:
     return next(Path(line.split()[-1]).parent for line in mapped.splitlines() if "sale-metrics-" in line)
 
 
-def shared_files(program: Program) -> list[Path]:
-    return list(shared_folder(program).iterdir())
-
-
 def test_what_the_store_refuses_is_counted(tmp_path: Path) -> None:
-    with ExitStack() as stack:
-        service = deploy(stack, "one process", tmp_path, METRICS)
-        document = initiate_document(service.http.request_access_token())
+    config = write_config(tmp_path / "sale.toml")
+    arguments = service_arguments(config, f"sqlite:///{tmp_path}/sale.db", f"--metrics={ANY_PORT}")
+    with running(arguments, tmp_path / "log") as program, program.client() as client:
+        http = OverHttp(client)
+        document = initiate_document(http.request_access_token())
         with write_lock(tmp_path / "sale.db"):
-            assert service.http.initiate(document).code == 4000
-        found = scrape(service.service)
+            assert http.initiate(document).code == 4000
+        found = scrape(program)
 
-        assert found.value("sale_store_unavailable_total") >= 1
-        assert found.value("sale_store_retries_total") > 0
-        assert found.total("sale_http_requests_total", status="503", code="4000") == 1
+    assert found.value("sale_store_unavailable_total") >= 1
+    assert found.value("sale_store_retries_total") > 0
+    assert found.total("sale_http_requests_total", status="503", code="4000") == 1
 
 
 def test_connections_to_postgresql_are_told(postgresql_url: str, tmp_path: Path) -> None:
@@ -214,10 +210,12 @@ def test_connections_to_postgresql_are_told(postgresql_url: str, tmp_path: Path)
         assert found.total("sale_build_info", store="postgresql") == 1
 
 
-def test_refusals_for_overload_and_malformed_requests_are_counted(tmp_path: Path) -> None:
+def test_refusals_and_the_end_of_certificates_are_told_by_tls_too(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    files = authority.server()
+    tls = f'tls_cert = "{files.certificate}"\ntls_key = "{files.key}"\n'
+    config = write_config(tmp_path / "sale.toml", f"{METRICS}{tls}[http.limits]\nconnections = 1\n")
     with ExitStack() as stack:
-        extra = METRICS + "[http.limits]\nconnections = 1\n"
-        config = write_config(tmp_path / "sale.toml", extra)
         arguments = service_arguments(config, f"sqlite:///{tmp_path}/sale.db")
         program = stack.enter_context(running(arguments, tmp_path / "log"))
         host, port = str(program.http).split(":")
@@ -227,41 +225,11 @@ def test_refusals_for_overload_and_malformed_requests_are_counted(tmp_path: Path
         assert second.recv(100).startswith(b"HTTP/1.1 503")
         first.sendall(b"no request\r\n\r\n")
         assert first.recv(100).startswith(b"HTTP/1.1 400")
-        found = scrape(program)
+        trusting = ssl.create_default_context(cafile=authority.certificate)
+        found = Scrape(httpx2.get(f"https://{program.metrics}/metrics", verify=trusting).text)
 
-        assert found.value("sale_http_refused_total", limit="connections") == 1
-        assert found.value("sale_http_refused_total", limit="malformed") == 1
-        assert found.value("sale_http_refused_total", limit="in_flight") == 0
-
-
-def test_the_end_of_each_certificate_is_told_and_the_port_can_be_by_tls(tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
-    files = authority.server()
-    tls = f'tls_cert = "{files.certificate}"\ntls_key = "{files.key}"\n'
-    with ExitStack() as stack:
-        config = write_config(tmp_path / "sale.toml", f"[http]\n{tls}{METRICS}{tls}")
-        arguments = service_arguments(config, f"sqlite:///{tmp_path}/sale.db")
-        program = stack.enter_context(running(arguments, tmp_path / "log"))
-        text = httpx2.get(
-            f"https://{program.metrics}/metrics", verify=ssl.create_default_context(cafile=authority.certificate)
-        ).text
-        found = Scrape(text)
-
-        for listener in ("http", "metrics"):
-            end = found.value("sale_certificate_not_after_timestamp_seconds", listener=listener)
-            assert time.time() < end < time.time() + 2 * 86_400
-
-
-def test_without_the_setting_nothing_is_served_or_counted(tmp_path: Path) -> None:
-    config = write_config(tmp_path / "sale.toml")
-    with running(service_arguments(config, f"sqlite:///{tmp_path}/sale.db"), tmp_path / "log") as program:
-        assert program.metrics is None
-        maps = Path(f"/proc/{program.pid}/maps").read_text()
-        assert "sale-metrics-" not in maps
-
-
-def test_the_port_can_be_named_on_the_command_line(tmp_path: Path) -> None:
-    config = write_config(tmp_path / "sale.toml")
-    arguments = service_arguments(config, f"sqlite:///{tmp_path}/sale.db", f"--metrics={ANY_PORT}")
-    with running(arguments, tmp_path / "log") as program:
-        assert scrape(program).total("sale_build_info") == 1
+    assert found.value("sale_http_refused_total", limit="connections") == 1
+    assert found.value("sale_http_refused_total", limit="malformed") == 1
+    assert found.value("sale_http_refused_total", limit="in_flight") == 0
+    end = found.value("sale_certificate_not_after_timestamp_seconds", listener="metrics")
+    assert time.time() < end < time.time() + 2 * 86_400

@@ -6,7 +6,13 @@ import sys
 
 import pytest
 
-LIST_MODULES = "import json, sys, service.program.start, service.program.cli; print(json.dumps(sorted(sys.modules)))"
+LIST_MODULES = """
+import json, sys, service.program.start, service.program.cli
+from service.program.observation import Observation
+from service.program.settings import ServiceSettings
+assert Observation(ServiceSettings(), None).observers() == []
+print(json.dumps(sorted(sys.modules)))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +24,11 @@ def modules() -> set[str]:
 @pytest.mark.parametrize("name", ["rich", "httpx2", "gateway.sandbox", "gateway.simulation", "gateway.conformance"])
 def test_a_server_does_without_what_only_commands_need(modules: set[str], name: str) -> None:
     assert "structlog" in modules
+    assert name not in modules
+
+
+@pytest.mark.parametrize("name", ["prometheus_client", "opentelemetry", "requests"])
+def test_a_server_that_tells_nobody_of_itself_does_without(modules: set[str], name: str) -> None:
     assert name not in modules
 
 
