@@ -65,7 +65,10 @@ class HttpMetrics:
             ["route", "status", "code", "provider"],
         )
         self._durations = meters.histogram(
-            "sale_http_request_duration_seconds", "Time from a whole request to its answer.", SECONDS, ["route"]
+            "sale_http_request_duration_seconds",
+            "Time from a whole request to its answer, by route and outcome: succeeded, or refused and maybe slowed.",
+            SECONDS,
+            ["route", "outcome"],
         )
         self._in_flight = Gauge(
             "sale_http_requests_in_flight",
@@ -111,4 +114,4 @@ class HttpMetrics:
     def _series_of(self, record: RequestRecord) -> tuple[Count, Distribution]:
         route, code = record.route or _NO_ROUTE, _SUCCEEDED if record.code is None else str(record.code)
         counts = self._requests.labels(route, str(record.status or ""), code, record.provider or "")
-        return counts, self._durations.labels(route)
+        return counts, self._durations.labels(route, "succeeded" if record.code is None else "refused")

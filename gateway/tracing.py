@@ -116,10 +116,12 @@ class _TracedMultiCallable:
         self._attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name}
 
     def __call__(self, request: Any, *, metadata: Any = None, **named: Any) -> Any:
-        if not get_current_span().get_span_context().is_valid:
-            return self._call(request, metadata=metadata, **named)  # the gateway's own question, as of a probe
+        current, carrier = get_current_span(), dict[str, str]()
+        if not current.is_recording():
+            # Of a trace that is not kept, or of none, as the gateway's own question for a probe.
+            _W3C.inject(carrier)
+            return self._call(request, metadata=(*(metadata or ()), *carrier.items()), **named)
         span = self._tracer.start_span(self._name, kind=SpanKind.CLIENT, attributes=self._attributes)
-        carrier: dict[str, str] = {}
         _W3C.inject(carrier, context=set_span_in_context(span))
         try:
             call = self._call(request, metadata=(*(metadata or ()), *carrier.items()), **named)

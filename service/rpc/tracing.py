@@ -4,7 +4,8 @@ from typing import Any
 
 import grpc
 from opentelemetry.context import Context as TraceContext
-from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
+from opentelemetry.context import attach, detach
+from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from service.call_log import known_of_call
@@ -50,10 +51,14 @@ class TracedCalls(CallInterceptor):
     async def around(self, method: str, request: Any, context: Context, proceed: Behaviour) -> Any:
         """See `CallInterceptor`."""
         carrier = {key: value for key, value in context.invocation_metadata() or () if key in _W3C.fields}
+        parent = _W3C.extract(carrier, context=TraceContext())
+        context_of_parent = get_current_span(parent).get_span_context()
+        if context_of_parent.is_valid and not context_of_parent.trace_flags.sampled:
+            return await _proceed_within(parent, request, context, proceed)  # the caller does not keep this trace
         service, _, name = method.removeprefix("/").rpartition("/")
         with self._tracer.start_as_current_span(
             method.removeprefix("/"),
-            context=_W3C.extract(carrier, context=TraceContext()),
+            context=parent,
             kind=SpanKind.SERVER,
             attributes={"rpc.system": "grpc", "rpc.service": service, "rpc.method": name},
             record_exception=False,  # its text may be what a caller has sent
@@ -70,6 +75,14 @@ class TracedCalls(CallInterceptor):
                 raise
             finally:
                 _describe(span, code)
+
+
+async def _proceed_within(trace: TraceContext, request: Any, context: Context, proceed: Behaviour) -> Any:
+    token = attach(trace)
+    try:
+        return await proceed(request, context)
+    finally:
+        detach(token)
 
 
 def _describe(span: Span, code: grpc.StatusCode) -> None:

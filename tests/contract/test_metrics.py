@@ -80,9 +80,10 @@ def test_all_that_happens_to_a_sale_is_counted_once(measured: Deployment) -> Non
     assert gateway.value("sale_http_requests_total", route=CHECK, status="200", code="OK", provider="SBC") == 2
     assert gateway.value("sale_http_requests_total", route=CHECK, status="403", code="1102", provider="SBC") == 1
     assert gateway.value("sale_http_requests_total", route="none", status="404", code="1004", provider="") == 1
-    assert gateway.value("sale_http_request_duration_seconds_count", route=CHECK) == 3
-    assert gateway.value("sale_http_request_duration_seconds_bucket", route=CHECK, le="10.0") == 3
-    assert 0 < gateway.value("sale_http_request_duration_seconds_sum", route=CHECK) < 10
+    assert gateway.value("sale_http_request_duration_seconds_count", route=CHECK, outcome="succeeded") == 2
+    assert gateway.value("sale_http_request_duration_seconds_count", route=CHECK, outcome="refused") == 1
+    assert gateway.total("sale_http_request_duration_seconds_bucket", route=CHECK, le="10.0") == 3
+    assert 0 < gateway.total("sale_http_request_duration_seconds_sum", route=CHECK) < 10
 
     rpc = {"grpc_type": "unary", "grpc_service": "connectingparty.sale.v1.SaleService", "grpc_method": "CheckSale"}
     assert service.value("grpc_server_started_total", **rpc) == 3
