@@ -66,7 +66,7 @@ def test_what_makes_no_sense_is_refused_by_its_name(tmp_path: Path, text: str, f
     ],
 )
 def test_a_port_for_metrics_is_protected_and_one_of_its_own(address: str, fault: str) -> None:
-    command = [PROGRAMS / "sale-gateway", "serve", "--http=127.0.0.1:28399", f"--metrics={address}"]
+    command = [str(PROGRAMS / "sale-gateway"), "serve", "--http=127.0.0.1:28399", f"--metrics={address}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert fault in done.stderr
