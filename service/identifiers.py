@@ -95,9 +95,14 @@ def new_nonce(randomness: Randomness) -> Nonce:
     return Nonce(_letter(int(digits[:2], 16)) + digits[3:])
 
 
+def may_be_invoice_id(text: str) -> bool:
+    """Tell whether a text has the form of the invoice ids made here."""
+    return _INVOICE_ID.fullmatch(text) is not None
+
+
 def are_of_ours(invoice_id: str, nonce: str) -> bool:
     """Tell whether an invoice id and a nonce have the forms made here, which can lend and take no character."""
-    return _INVOICE_ID.fullmatch(invoice_id) is not None and _NONCE.fullmatch(nonce) is not None
+    return may_be_invoice_id(invoice_id) and _NONCE.fullmatch(nonce) is not None
 
 
 def new_access_token(randomness: Randomness) -> AccessToken:

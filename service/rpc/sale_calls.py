@@ -10,6 +10,7 @@ from connectingparty.sale.v1.sale_service_pb2 import DESCRIPTOR
 
 from service.call_log import known_of_call
 from service.errors import ErrorReason, SaleError, kind_of
+from service.identifiers import may_be_invoice_id
 from service.origin import origin_of_call
 from service.rpc.interceptors import Context, Handler
 from service.sale_events import SaleEvents
@@ -48,10 +49,11 @@ def _noted(handler: Handler, events: SaleEvents, rpc: str, field: str | None) ->
 
     def note(begin_ns: int, request: Any, reason: int = 0, message: str | None = None) -> None:
         known = known_of_call()
-        named = getattr(request, field, None) if field else known.get("claimed_invoice_id")
-        invoice_id = known.get("invoice_id") or named
-        if invoice_id:
-            events.note(invoice_id, rpc, begin_ns, origin_of_call(), known["request_id"], reason, message)
+        if (invoice_id := known.get("invoice_id")) is None:
+            invoice_id = getattr(request, field, None) if field else known.get("claimed_invoice_id")
+            if invoice_id is None or not may_be_invoice_id(invoice_id):
+                return  # what it names can be anything
+        events.note(invoice_id, rpc, begin_ns, origin_of_call(), known["request_id"], reason, message)
 
     # A coroutine of its own, where a `CallInterceptor` has two: this is on the way of every request.
     async def behaviour(request: Any, context: Context) -> Any:

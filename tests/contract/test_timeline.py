@@ -139,6 +139,20 @@ def test_what_the_merchants_own_systems_do_to_a_sale_is_told_and_what_they_read_
     assert refusal(sales.GetSaleTimeline, GetSaleTimelineRequest(invoice_id="no such sale")).code == 1104
 
 
+def test_what_only_claims_to_be_an_invoice_id_spoils_nothing(deployment: Deployment) -> None:
+    access_token = deployment.grpc.request_access_token()
+    session = deployment.grpc.initiate(initiate_document(access_token)).body
+    check = check_document(access_token, session)
+
+    for strange in ("x\0y", "x" * 300, "00000000-0000-7000-8000-00000000000a", "Ж"):
+        assert deployment.grpc.check(strange, check).code in {1001, 1104}
+    deployment.grpc.check(session["invoiceId"], check)
+
+    events = timeline(deployment.grpc.sales, session["invoiceId"], 2)
+    assert told(events) == [("InitiateSale", 0, ["INITIATED"]), ("CheckSale", 0, ["CHECKED"])]
+    assert all(event.caller == "merchant" for event in events)
+
+
 def test_a_killed_server_takes_no_move_with_it(tmp_path: Path) -> None:
     arguments = service_arguments(write_config(tmp_path / "sale.toml"), f"sqlite:///{tmp_path}/sale.db")
     with running(arguments, tmp_path / "log") as program, program.client() as client:

@@ -143,8 +143,9 @@ async def test_no_statement_reads_a_whole_table(connection: Connection, server: 
     def keep(record: Any) -> None:
         statements.append(record.query)
 
-    with connection.query_logger(keep), suppress(SaleError):
-        await work(connection)
+    with connection.query_logger(keep):
+        with suppress(SaleError):
+            await work(connection)
         await asyncio.sleep(0)  # it is told of a statement a little later
 
     explained = [each for each in statements if each.split()[0] in {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH"}]
