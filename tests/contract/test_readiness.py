@@ -1,24 +1,27 @@
 """`ready` asks what serves on the same host, as a container's health check and an exec probe do."""
 
-import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from gateway.program.cli import main as sale_gateway
 from gateway.program.readiness import reachable
 from gateway.program.values import Address
+from service.program.cli import main as sale_service
 from tests.certificates import Authority
 from tests.conftest import deploy
 from tests.merchant import write_config
-from tests.running import PROGRAMS, running, service_arguments
+from tests.running import running, service_arguments
 
 
 def ready(program: str, *arguments: str) -> tuple[int, str]:
     """Return the exit code of the command and the one line that it has printed."""
-    done = subprocess.run([str(PROGRAMS / program), "ready", *arguments], capture_output=True, text=True, check=False)
-    (line,) = (done.stdout + done.stderr).splitlines()
-    return done.returncode, line
+    main = sale_service if program == "sale-service" else sale_gateway
+    done = CliRunner().invoke(main, ["ready", *arguments])
+    (line,) = done.output.splitlines()
+    return done.exit_code, line
 
 
 def test_who_serves_is_ready_and_who_does_not_is_told(tmp_path: Path) -> None:

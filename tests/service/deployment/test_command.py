@@ -1,16 +1,17 @@
 """What runs the server elsewhere comes with it: a command writes it into a folder."""
 
-import subprocess
 from pathlib import Path
 
-from tests.running import PROGRAMS
+from click.testing import CliRunner
+
+from service.program.cli import main
 
 FILES = Path("service/deployment")
 
 
 def test_the_files_are_written_into_a_new_folder(tmp_path: Path) -> None:
-    command = [str(PROGRAMS / "sale-service"), "deployment", str(tmp_path / "new")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    command = ["deployment", str(tmp_path / "new")]
+    done = CliRunner().invoke(main, command)
 
     written = {path.relative_to(tmp_path / "new") for path in (tmp_path / "new").rglob("*") if path.is_file()}
     given = {path.relative_to(FILES) for path in FILES.rglob("*") if path.is_file()}
@@ -18,8 +19,8 @@ def test_the_files_are_written_into_a_new_folder(tmp_path: Path) -> None:
     assert {Path("sale-service.service"), Path("Containerfile"), Path("kubernetes/nodes.yaml")} <= written
     assert done.stdout.splitlines() == sorted(str(tmp_path / "new" / path) for path in written)
 
-    again = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (again.returncode, again.stderr) == (
+    again = CliRunner().invoke(main, command)
+    assert (again.exit_code, again.stderr) == (
         2,
         f"Error: FOLDER: {tmp_path / 'new'} is there already; name a new one\n",
     )

@@ -10,15 +10,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from gateway.program.cli import main as sale_gateway
 from gateway.program.settings import ProgramSettings
 from gateway.program.workers import KILL_AFTER_SECONDS
+from service.program.cli import main as sale_service
 from tests.merchant import VAULT, initiate_document, write_config
 from tests.running import PROGRAMS, running, service_arguments
 from tests.transports import OverHttp
 
 UNITS = Path("service/deployment")
-NAMES = ("sale-service", "sale-gateway")
+MAINS = {"sale-service": sale_service, "sale-gateway": sale_gateway}
+NAMES = tuple(MAINS)
 PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN = 65, 1
 WITHOUT_WRITE_AND_EXECUTE = (
     "import ctypes, os, sys;"
@@ -71,7 +75,8 @@ def test_the_unit_starts_what_there_is(name: str) -> None:
     program, *arguments = Unit(name).service["ExecStart"].split()
 
     assert Path(program).name == name
-    shown = subprocess.run([PROGRAMS / name, arguments[0], "--help"], capture_output=True, text=True, check=True)
+    shown = CliRunner().invoke(MAINS[name], [arguments[0], "--help"])
+    assert shown.exit_code == 0
     assert all(argument in shown.stdout for argument in arguments if argument.startswith("--"))
 
 
