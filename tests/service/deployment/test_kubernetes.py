@@ -65,7 +65,12 @@ def test_ports_are_those_of_the_settings(settings: ServiceSettings) -> None:
     (node,) = manifest("Deployment")["spec"]["template"]["spec"]["containers"]
     ports = {port["name"]: port["containerPort"] for port in node["ports"]}
 
-    assert ports == {"http": settings.http.listen.port, "grpc": settings.grpc.listen.port}
+    assert settings.metrics is not None
+    assert ports == {
+        "http": settings.http.listen.port,
+        "grpc": settings.grpc.listen.port,
+        "metrics": settings.metrics.listen.port,
+    }
     for name in ("sale", "sale-grpc"):
         (service,) = (each for _, each in MANIFESTS if each["kind"] == "Service" and each["metadata"]["name"] == name)
         assert all(port["targetPort"] in ports for port in service["spec"]["ports"])
