@@ -19,6 +19,7 @@ from gateway.program.http_settings import limits_of
 from gateway.program.http_tls import HttpTls
 from gateway.program.listening import bind, bound_address, not_listening
 from gateway.program.settings import ConfigurationError, ProgramSettings
+from gateway.program.values import Address
 from gateway.request_record import RequestRecord
 
 PATH = "/metrics"
@@ -43,12 +44,12 @@ def addresses_of(place: MetricsPlace | None) -> dict[str, str]:
 
 
 @contextmanager
-def bind_metrics(settings: ProgramSettings, *, may_be_taken: bool = False) -> Iterator[MetricsPlace | None]:
+def bind_metrics(settings: ProgramSettings, *, may_be_elsewhere: bool = False) -> Iterator[MetricsPlace | None]:
     """Bind the port, and make the folder that workers share; it is removed at the end.
 
     Args:
         settings: of the program.
-        may_be_taken: whether to do without where another program has the port.
+        may_be_elsewhere: whether to take any free port where another program has this one.
 
     Yields:
         The place; None if metrics are not served.
@@ -59,11 +60,7 @@ def bind_metrics(settings: ProgramSettings, *, may_be_taken: bool = False) -> It
     with ExitStack() as stack:
         bound = None
         if settings.metrics is not None:
-            try:
-                bound = stack.enter_context(bind(settings.metrics.listen, "metrics.listen"))
-            except ConfigurationError:
-                if not may_be_taken:
-                    raise
+            bound = stack.enter_context(_bind(settings.metrics.listen, may_be_elsewhere=may_be_elsewhere))
         folder = None
         if bound is not None and settings.workers > 1:
             try:
@@ -73,6 +70,15 @@ def bind_metrics(settings: ProgramSettings, *, may_be_taken: bool = False) -> It
                     f"metrics.listen: several workers need a folder for temporary files (TMPDIR): {error.strerror}"
                 ) from None
         yield None if bound is None else MetricsPlace(bound, folder)
+
+
+def _bind(address: Address, *, may_be_elsewhere: bool) -> socket.socket:
+    try:
+        return bind(address, "metrics.listen")
+    except ConfigurationError:
+        if not may_be_elsewhere:
+            raise
+        return bind(address._replace(port=0), "metrics.listen")
 
 
 class MetricsPort:

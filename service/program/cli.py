@@ -105,7 +105,7 @@ def serve(
         raise ConfigurationError("--sandbox: is for trying, with --dev only")
     source = SettingsSource(config, flags)
     settings = load_settings(ServiceSettings, *source)
-    may_be_taken = dev and settings.metrics is None  # nobody has asked for that port
+    may_be_elsewhere = dev and settings.metrics is None  # nobody has asked for that port
     if dev:
         settings = with_development_defaults(settings)
     require_sound_listeners(
@@ -125,7 +125,7 @@ def serve(
 
         beside = open_sandbox(settings, endpoints, sockets, sandbox)
 
-    with bind_metrics(settings, may_be_taken=may_be_taken) as place:
+    with bind_metrics(settings, may_be_elsewhere=may_be_elsewhere) as place:
 
         def on_ready(grpc_address: Address) -> None:
             addresses = {**({} if sockets is None else sockets.addresses()), **addresses_of(place)}
@@ -135,7 +135,7 @@ def serve(
                 beside.start()
             if dev:
                 sandbox_address = None if beside is None else beside.address
-                metrics_address = addresses.get("metrics")
+                metrics_address = addresses["metrics"]
                 click.echo(banner(settings, addresses.get("http"), grpc_address, sandbox_address, metrics_address))
 
         if settings.workers == 1:

@@ -14,7 +14,7 @@ DEVELOPER = Caller("developer", frozenset(ROLES.values()))
 """Whoever calls over gRPC in development mode."""
 
 _METRICS = Address("127.0.0.1", 9464)
-"""If it is free."""
+"""If it is free, or any other port."""
 _STORE = "sqlite:///var/dev.db"
 """Not the usual one: tokens that anybody could ask for here must count nowhere else."""
 _ENDPOINT = {"id": ENDPOINT_ID, "provider": "SBC", "control_keys": [CONTROL_KEY], "currencies": ["EUR", "USD", "RUB"]}
@@ -55,7 +55,7 @@ def _known_key(settings: ServiceSettings) -> str | None:
     return CONTROL_KEY if keys == [CONTROL_KEY] else None
 
 
-def banner(settings: ServiceSettings, http: str | None, grpc: Address, sandbox: str | None, metrics: str | None) -> str:
+def banner(settings: ServiceSettings, http: str | None, grpc: Address, sandbox: str | None, metrics: str) -> str:
     """Return what a newcomer reads first: where to find what, and a command to begin with.
 
     Args:
@@ -63,7 +63,7 @@ def banner(settings: ServiceSettings, http: str | None, grpc: Address, sandbox: 
         http: where the JSON gateway listens, if it does.
         grpc: where the gRPC port is.
         sandbox: where the sandbox payment gateway listens, if it does.
-        metrics: where metrics are served, if they are.
+        metrics: where metrics are served.
     """
     endpoint = settings.endpoints[0]
     lines = [
@@ -72,7 +72,7 @@ def banner(settings: ServiceSettings, http: str | None, grpc: Address, sandbox: 
         f"  JSON gateway  {f'http://{http}' if http else 'none (--no-http)'}",
         f"  gRPC          {grpc} (plaintext, with reflection)",
         f"  sandbox       {f'http://{sandbox}, a payment gateway to try with' if sandbox else 'none'}",
-        f"  metrics       {f'http://{metrics}/metrics' if metrics else 'none (the port is taken)'}",
+        f"  metrics       http://{metrics}/metrics",
         f"  endpoint id   {endpoint.id}",
         f"  control key   {_known_key(settings) or 'as configured'}",
         f"  data          {settings.store.place}",
