@@ -1,5 +1,6 @@
 """The command `sale-service`."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,11 @@ import structlog
 
 from gateway.program.config import config_commands
 from gateway.program.file_checks import warn
-from gateway.program.http_ports import bind_http
+from gateway.program.http_ports import HttpSockets, bind_http
 from gateway.program.lazy_commands import LazyCommands
 from gateway.program.listening import bind, bound_address, require_sound_listeners
 from gateway.program.logs import configure_logs
-from gateway.program.metrics_port import addresses_of, bind_metrics
+from gateway.program.metrics_port import MetricsPlace, addresses_of, bind_metrics
 from gateway.program.options import (
     DISTRIBUTION,
     config_option,
@@ -138,19 +139,30 @@ def serve(
                 metrics_address = addresses["metrics"]
                 click.echo(banner(settings, addresses.get("http"), grpc_address, sandbox_address, metrics_address))
 
-        if settings.workers == 1:
-            serve_process(settings, source, sockets, place, settings.grpc.listen, on_ready)
-            return
-        # Bound without listening, it keeps the port for the workers, who listen on it side by side.
-        with bind(settings.grpc.listen, "grpc.listen", reuse_port=True) as reserved:
-            grpc_address = bound_address(reserved)
-            supervise(
-                settings.workers,
-                serve_worker,
-                (settings, source, sockets, place, grpc_address),
-                on_ready=lambda: on_ready(grpc_address),
-                grace_seconds=settings.shutdown_grace.total_seconds(),
-            )
+        _run(settings, source, sockets, place, on_ready)
+
+
+def _run(
+    settings: ServiceSettings,
+    source: SettingsSource,
+    sockets: HttpSockets | None,
+    place: MetricsPlace | None,
+    on_ready: Callable[[Address], None],
+) -> None:
+    """Serve, in this process or in workers, until it is told to stop."""
+    if settings.workers == 1:
+        serve_process(settings, source, sockets, place, settings.grpc.listen, on_ready)
+        return
+    # Bound without listening, it keeps the port for the workers, who listen on it side by side.
+    with bind(settings.grpc.listen, "grpc.listen", reuse_port=True) as reserved:
+        grpc_address = bound_address(reserved)
+        supervise(
+            settings.workers,
+            serve_worker,
+            (settings, source, sockets, place, grpc_address),
+            on_ready=lambda: on_ready(grpc_address),
+            grace_seconds=settings.shutdown_grace.total_seconds(),
+        )
 
 
 config_group = config_commands(

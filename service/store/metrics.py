@@ -1,6 +1,6 @@
 """Measures the store, and what happens to the sales in it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from time import perf_counter
 from typing import Any
@@ -67,14 +67,7 @@ class StoreMetrics:
         self._replays = meters.counter(
             "sale_idempotent_replays", "Requests answered with what the same request did before."
         ).labels()
-        self._observers: dict[str, Callable[..., None]] = {
-            "open_session": self._note_session,
-            "bind_check": self._note_check,
-            "report_status": self._note_report,
-            "expire_sessions": self._note_expired,
-            "add_access_token": self._note_token,
-            "find_idempotency_record": self._note_record,
-        }
+        self._observers = self._observers_by_call()
 
     def around(self, store: Store) -> Store:
         """Return a store that is measured.
@@ -99,6 +92,16 @@ class StoreMetrics:
             for outcome in CALLBACK_OUTCOMES:
                 self._callbacks.labels(provider, outcome)
             self._amounts.labels(provider)
+
+    def _observers_by_call(self) -> Mapping[str, Callable[..., None]]:
+        return {
+            "open_session": self._note_session,
+            "bind_check": self._note_check,
+            "report_status": self._note_report,
+            "expire_sessions": self._note_expired,
+            "add_access_token": self._note_token,
+            "find_idempotency_record": self._note_record,
+        }
 
     def _timed(self, name: str, method: Method) -> Method:
         if name in _WAITS_OR_ENDS:
