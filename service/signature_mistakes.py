@@ -4,19 +4,27 @@ The page `/docs/signatures` searches in the same way (`gateway/pages/assets/mist
 """
 
 import base64
-import codecs
 import hashlib
 import hmac
 import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations, permutations
 from typing import NamedTuple
 from urllib.parse import quote
 from uuid import UUID
 
+from service.signature_computations import (
+    WRONG_ENCODINGS,
+    Computation,
+    Digest,
+    Value,
+    cut_digest,
+    hmac_digest,
+    plain_digest,
+)
 from service.signing import ControlKey
 
 AMOUNT = "transaction.amountCentis"
@@ -28,12 +36,6 @@ _UUID_BYTES = 16
 _CUT = range(8, 40)
 """So many digits of a signature that is cut tell it from others."""
 
-Value = str | bytes
-Parts = Sequence[tuple[str, Value]]
-"""What is signed: the JSON path of each part, and its value. A control key that is decoded is bytes."""
-Digest = Callable[[bytes, bytes], bytes]
-"""Takes the key and the message."""
-
 
 class Mistake(NamedTuple):
     """One thing that was done wrong."""
@@ -44,27 +46,6 @@ class Mistake(NamedTuple):
     """Names of the parts that it is about, or what stood between them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Computation:
-    """A way to compute a signature."""
-
-    parts: tuple[tuple[str, Value], ...]
-    key: bytes
-    digest: Digest
-    encode: Callable[[str], bytes] = str.encode
-    separator: str = ""
-    end: str = ""
-
-    def result(self) -> bytes:
-        """Return what it comes to."""
-        encoded = [value if isinstance(value, bytes) else self.encode(value) for _, value in self.parts]
-        return self.digest(self.key, self.encode(self.separator).join(encoded) + self.encode(self.end))
-
-    def names(self) -> tuple[str, ...]:
-        """Return the names of the parts in their order."""
-        return tuple(name for name, _ in self.parts)
-
-
 class _Change(NamedTuple):
     """A mistake, and how it changes the computation."""
 
@@ -72,27 +53,6 @@ class _Change(NamedTuple):
     of: str
     """What it changes. Two changes of one thing do not go together."""
     apply: Callable[[Computation], Computation]
-
-
-def hmac_computation(key: ControlKey, parts: Parts) -> Computation:
-    """Return how a signature is computed that is an HMAC.
-
-    Args:
-        key: the endpoint's control key.
-        parts: what is signed.
-    """
-    return Computation(tuple(parts), key.bytes, _hmac("sha1"))
-
-
-def control_computation(key: ControlKey, parts: Parts, key_name: str) -> Computation:
-    """Return how the `control` of a callback is computed.
-
-    Args:
-        key: the endpoint's control key.
-        parts: what stands before it.
-        key_name: what it is called among the parts, of which it is the last one.
-    """
-    return Computation((*parts, (key_name, key.written)), key.bytes, _plain("sha1"))
 
 
 def explain(signature: str, key: ControlKey, computation: Computation) -> tuple[Mistake, ...] | None:
@@ -168,7 +128,7 @@ def _changes(key: ControlKey, computation: Computation) -> Iterator[_Change]:
         yield _Change(Mistake("order_swapped", (one, other)), "order", _swapping(one, other))
     for separator in _SEPARATORS:
         yield _replacing(Mistake("separator", (json.dumps(separator),)), "separator", separator=separator)
-    for name, encode in _ENCODINGS.items():
+    for name, encode in WRONG_ENCODINGS.items():
         yield _replacing(Mistake(f"encoding_{name}"), "encoding", encode=encode)
 
 
@@ -194,13 +154,13 @@ def _key_changes(key: ControlKey) -> Iterator[_Change]:
 def _hash_changes(key: ControlKey) -> Iterator[_Change]:
     written = key.written.encode()
     digests: dict[str, Digest] = {
-        "hash_sha256": _hmac("sha256"),
-        "hash_sha256_cut": _cut(_hmac("sha256")),
-        "hash_sha512": _hmac("sha512"),
-        "hash_sha512_cut": _cut(_hmac("sha512")),
+        "hash_sha256": hmac_digest("sha256"),
+        "hash_sha256_cut": cut_digest(hmac_digest("sha256")),
+        "hash_sha512": hmac_digest("sha512"),
+        "hash_sha512_cut": cut_digest(hmac_digest("sha512")),
         "plain_key_after": lambda _, message: hashlib.sha1(message + written, usedforsecurity=False).digest(),
         "plain_key_before": lambda _, message: hashlib.sha1(written + message, usedforsecurity=False).digest(),
-        "plain_without_key": _plain("sha1"),
+        "plain_without_key": plain_digest("sha1"),
         "arguments_swapped": lambda used, message: hmac.digest(message, used, "sha1"),
     }
     for name, digest in digests.items():
@@ -208,8 +168,8 @@ def _hash_changes(key: ControlKey) -> Iterator[_Change]:
 
 
 def _control_changes(key: ControlKey, name: str) -> Iterator[_Change]:
-    yield _replacing(Mistake("control_sha256"), "hash", digest=_plain("sha256"))
-    yield _replacing(Mistake("control_sha256_cut"), "hash", digest=_cut(_plain("sha256")))
+    yield _replacing(Mistake("control_sha256"), "hash", digest=plain_digest("sha256"))
+    yield _replacing(Mistake("control_sha256_cut"), "hash", digest=cut_digest(plain_digest("sha256")))
     for mistake, used in (("control_hmac", key.bytes), ("control_hmac_text", key.written.encode())):
         yield _Change(Mistake(mistake), "hash", _as_hmac(used, name))
     yield _Change(Mistake("control_key_bytes"), name, _setting(name, key.bytes))
@@ -218,7 +178,7 @@ def _control_changes(key: ControlKey, name: str) -> Iterator[_Change]:
 def _as_hmac(key: bytes, key_name: str) -> Callable[[Computation], Computation]:
     def apply(computation: Computation) -> Computation:
         parts = tuple(part for part in computation.parts if part[0] != key_name)
-        return replace(computation, parts=parts, key=key, digest=_hmac("sha1"))
+        return replace(computation, parts=parts, key=key, digest=hmac_digest("sha1"))
 
     return apply
 
@@ -294,28 +254,6 @@ def _swapping(one: str, other: str) -> Callable[[Computation], Computation]:
         return replace(computation, parts=tuple((name, parts[name]) for name in names))
 
     return apply
-
-
-def _hmac(hash_name: str) -> Digest:
-    return lambda key, message: hmac.digest(key, message, hash_name)
-
-
-def _plain(hash_name: str) -> Digest:
-    return lambda _, message: hashlib.new(hash_name, message, usedforsecurity=False).digest()
-
-
-def _cut(digest: Digest) -> Digest:
-    return lambda key, message: digest(key, message)[:20]
-
-
-_ENCODINGS: Mapping[str, Callable[[str], bytes]] = {
-    "latin1": lambda text: text.encode("latin-1", "replace"),
-    "ascii": lambda text: text.encode("ascii", "replace"),
-    "cp1251": lambda text: codecs.encode(text, "cp1251", "replace"),
-    "utf16le": lambda text: text.encode("utf-16-le"),
-    "utf16be": lambda text: text.encode("utf-16-be"),
-    "twice": lambda text: text.encode().decode("latin-1").encode(),
-}
 
 
 def _written_as(given: str, digest: bytes) -> tuple[Mistake, ...] | None:

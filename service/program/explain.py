@@ -11,7 +11,8 @@ from rich.text import Text
 from gateway.pages.signature_words import KINDS, MISTAKES, VERDICTS
 from service.program.control_keys import find_signing_keys
 from service.program.signature_options import ENDPOINT, add_commands, parts_of
-from service.signature_mistakes import Computation, Mistake, control_computation, hmac_computation
+from service.signature_computations import Computation, control_computation, hmac_computation
+from service.signature_mistakes import Mistake
 from service.signature_mistakes import explain as find_mistakes
 from service.signing import ControlKey
 

@@ -10,14 +10,8 @@ import pytest
 from playwright.async_api import Page, Request, expect
 
 from gateway.pages.signature_words import KINDS, MISTAKES
-from service.signature_mistakes import (
-    Computation,
-    Mistake,
-    control_computation,
-    explain,
-    hmac_computation,
-    wrong_signatures,
-)
+from service.signature_computations import Computation, control_computation, hmac_computation
+from service.signature_mistakes import Mistake, explain, wrong_signatures
 from service.signing import ControlKey, parse_control_key
 from tests.pages.conftest import OTHER_HOST
 from tests.running import Program
@@ -113,7 +107,8 @@ PASTE_ALL = """async (pasted) => {
     const field = document.getElementById("pasted"), verdict = document.getElementById("verdict"), told = [];
     for (const signature of pasted) {
         field.value = signature;
-        const changed = new Promise((resolve) => {
+        const changed = new Promise((resolve, reject) => {
+            setTimeout(() => reject(new Error(`nothing is told of ${signature}`)), 30000);
             const observer = new MutationObserver(() => { observer.disconnect(); resolve(); });
             observer.observe(verdict, { childList: true });
         });

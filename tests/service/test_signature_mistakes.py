@@ -10,14 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.pages.signature_words import KINDS, MISTAKES
-from service.signature_mistakes import (
-    AMOUNT,
-    Mistake,
-    control_computation,
-    explain,
-    hmac_computation,
-    wrong_signatures,
-)
+from service.signature_computations import control_computation, hmac_computation
+from service.signature_mistakes import AMOUNT, Mistake, explain, wrong_signatures
 from service.signing import parse_control_key
 from tests.vectors import VECTORS
 

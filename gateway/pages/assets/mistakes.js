@@ -1,5 +1,6 @@
 // Which common mistake would have made a wrong signature. The same search as service/signature_mistakes.py.
 
+import { WRONG_ENCODINGS, cut, hmacWith, plainWith, resultOf } from "./computations.js";
 import { bytesOfHex, concatenated, hexOf, hmac, plain, utf8 } from "./signing.js";
 
 const AMOUNT = "transaction.amountCentis";
@@ -7,29 +8,6 @@ const SEPARATORS = [",", ";", ":", "|", "&", " ", "\n", "-", "+", ".", "/", "_",
 const LEAST_CUT = 8;
 const RIGHT_LENGTH = 40;
 const AT_ONCE = 500;
-
-/**
- * How a signature is computed that is an HMAC.
- * @param {{written: string, bytes: Uint8Array}} key
- * @param {[string, string][]} parts the name and the value of each
- */
-export function hmacComputation(key, parts) {
-  return { parts, key: key.bytes, digest: hmacWith("SHA-1"), encode: utf8, separator: "", end: "" };
-}
-
-/** How the `control` of a callback is computed. */
-export function controlComputation(key, parts, keyName) {
-  return { ...hmacComputation(key, [...parts, [keyName, key.written]]), digest: plainWith("SHA-1") };
-}
-
-/** Returns what a computation comes to, as bytes. */
-export function resultOf({ parts, key, digest, encode, separator, end }) {
-  const pieces = parts.flatMap(([, value], place) => {
-    const bytes = typeof value === "string" ? encode(value) : value;
-    return place ? [encode(separator), bytes] : [bytes];
-  });
-  return digest(key, concatenated([...pieces, encode(end)]));
-}
 
 /**
  * Returns the mistakes that would have made a signature: none if it is right, two at most, null where none is found.
@@ -108,7 +86,7 @@ function* allChanges(key, computation) {
   for (const separator of SEPARATORS) {
     yield replacing("separator", "separator", { separator }, JSON.stringify(separator));
   }
-  for (const [name, encode] of Object.entries(ENCODINGS)) yield replacing(`encoding_${name}`, "encoding", { encode });
+  for (const [name, encode] of Object.entries(WRONG_ENCODINGS)) yield replacing(`encoding_${name}`, "encoding", { encode });
 }
 
 function* keyChanges({ written, bytes }) {
@@ -236,44 +214,6 @@ function swapping(one, other) {
     const names = computation.parts.map(([name]) => exchanged[name] ?? name);
     return { ...computation, parts: names.map((name) => [name, parts.get(name)]) };
   };
-}
-
-function hmacWith(hash) {
-  return (key, message) => hmac(hash, key, message);
-}
-
-function plainWith(hash) {
-  return (_, message) => plain(hash, message);
-}
-
-function cut(digest) {
-  return async (key, message) => (await digest(key, message)).slice(0, RIGHT_LENGTH / 2);
-}
-
-const CP1251 = new Map(
-  Array.from(new TextDecoder("windows-1251").decode(Uint8Array.from({ length: 256 }, (_, byte) => byte)), (character, byte) => [
-    character,
-    byte,
-  ]),
-);
-
-const ENCODINGS = {
-  latin1: (text) => narrow(text, (character) => (character.codePointAt(0) < 256 ? character.codePointAt(0) : undefined)),
-  ascii: (text) => narrow(text, (character) => (character.codePointAt(0) < 128 ? character.codePointAt(0) : undefined)),
-  cp1251: (text) => narrow(text, (character) => CP1251.get(character)),
-  utf16le: (text) => wide(text, true),
-  utf16be: (text) => wide(text, false),
-  twice: (text) => utf8(String.fromCharCode(...utf8(text))),
-};
-
-function narrow(text, byteOf) {
-  return Uint8Array.from(text, (character) => byteOf(character) ?? "?".charCodeAt(0));
-}
-
-function wide(text, isLittleEndian) {
-  const view = new DataView(new ArrayBuffer(2 * text.length));
-  for (let place = 0; place < text.length; place += 1) view.setUint16(2 * place, text.charCodeAt(place), isLittleEndian);
-  return new Uint8Array(view.buffer);
 }
 
 /** Returns how a digest was written: rightly, wrongly, or null: not at all in this way. */

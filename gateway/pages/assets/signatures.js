@@ -1,7 +1,8 @@
 // The signature debugger. Whatever is typed stays here: nothing is sent, stored or put into the address.
 
+import { controlComputation, hmacComputation, resultOf } from "./computations.js";
 import { create } from "./dom.js";
-import { controlComputation, explain, hmacComputation, resultOf } from "./mistakes.js";
+import { explain } from "./mistakes.js";
 import { canSign, hexOf, parseControlKey, utf8 } from "./signing.js";
 
 const form = document.querySelector(".debugger");
