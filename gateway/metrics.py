@@ -15,6 +15,10 @@ _SUCCEEDED = "OK"
 _NO_ROUTE = "none"
 """Stands for paths that there are not: what was asked for is the client's choice, and would be a series each time."""
 
+_MAX_MEMBERS = 100
+"""How many names of ignored members have a series of their own in a process: they are the clients' choice too."""
+_OTHER_MEMBER = "other"
+
 
 class Totals:
     """A counter of what somebody else counts already, at no cost for whoever does.
@@ -70,6 +74,12 @@ class HttpMetrics:
             SECONDS,
             ["route", "outcome"],
         )
+        self._ignored = meters.counter(
+            "sale_http_ignored_members",
+            "Members and parameters of requests that no field is named for, by route and name.",
+            ["route", "member"],
+        )
+        self._members: set[tuple[str, str]] = set()
         self._in_flight = Gauge(
             "sale_http_requests_in_flight",
             "Requests that are worked on, as seen once a second.",
@@ -104,6 +114,15 @@ class HttpMetrics:
             series = self._series[key] = self._series_of(record)
         series[0].inc()
         series[1].observe(perf_counter() - began)
+        for member in record.ignored_members or ():
+            self._count_ignored(record.route or _NO_ROUTE, member)
+
+    def _count_ignored(self, route: str, member: str) -> None:
+        if (route, member) not in self._members:
+            if len(self._members) >= _MAX_MEMBERS:
+                member = _OTHER_MEMBER
+            self._members.add((route, member))
+        self._ignored.labels(route, member).inc()
 
     def sample(self) -> None:
         """Look at the load."""

@@ -35,7 +35,7 @@ class _NotReachable(click.ClickException):
 @click.option("--payment-gateway-url", metavar="URL", help="Where check, notification and callback are, if elsewhere.")
 @click.option(
     "--control-key",
-    envvar=["SALE_CONTROL_KEY", "CONTROL_KEY"],
+    envvar="SALE_CONTROL_KEY",
     metavar="KEY",
     help="Control key of the endpoint that takes the currency. Better in SALE_CONTROL_KEY, or in a file: other users"
     " see it in the list of processes.",

@@ -14,7 +14,7 @@ from gateway.program.settings import ConfigurationError, load_settings
 from service.program.settings import ServiceSettings, endpoints_of
 from service.signing import ControlKey, parse_control_key
 
-VARIABLE = "CONTROL_KEY"
+VARIABLE = "SALE_CONTROL_KEY"
 
 
 class SigningKeys(NamedTuple):

@@ -1,10 +1,12 @@
 """Development mode: the whole product without configuration, on loopback only."""
 
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 from gateway.pages import Development
-from gateway.parties.development import CONTROL_KEY, ENDPOINT_ID
+from gateway.parties.development import CONTROL_KEY, ENDPOINT_ID, SANDBOX, SERVER
 from gateway.program.settings import ConfigurationError, ListenerSettings
 from gateway.program.values import Address
 from service.callers import ROLES, Caller
@@ -81,7 +83,18 @@ def banner(settings: ServiceSettings, http: str | None, grpc: Address, sandbox: 
         lines.insert(3, f"  pages         http://{http}/docs")
     if http:
         lines += ["", "Initiate a sale:", "", _curl(f"http://{http}", min(endpoint.currencies)), ""]
+    if http and sandbox:
+        lines += ["Go through a whole one:", "", _simulate(f"http://{http}", f"http://{sandbox}"), ""]
     return "\n".join(lines)
+
+
+def _simulate(server: str, gateway: str) -> str:
+    program = Path(sys.argv[0]).with_name("sale-gateway")
+    if program.is_relative_to(Path.cwd()):
+        program = program.relative_to(Path.cwd())
+    places = {"--server": (server, SERVER), "--gateway": (gateway, f"http://{SANDBOX}")}
+    options = [f"{name} {place}" for name, (place, default) in places.items() if place != default]
+    return " ".join([str(program), "simulate", *options])
 
 
 def _curl(base: str, currency: str) -> str:

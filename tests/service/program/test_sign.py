@@ -43,7 +43,7 @@ SIGNATURES = {
 
 
 def run(*arguments: str, key: str | None = VECTOR["controlKey"], typed: str = "") -> Result:
-    return CliRunner().invoke(main, arguments, input=typed, env={"CONTROL_KEY": key})
+    return CliRunner().invoke(main, arguments, input=typed, env={"SALE_CONTROL_KEY": key})
 
 
 def options(kind: str, **changed: str) -> list[str]:
@@ -117,7 +117,7 @@ def test_what_is_wrong_with_an_option_is_told_in_one_line_without_the_key(tmp_pa
     faults = {
         "--control-key-file: name a file": run(*made, key=None),
         "--control-key-file: /no/such: ": run(*made, "--control-key-file=/no/such"),
-        "CONTROL_KEY: must be pairs": run(*made, key="not a key"),
+        "SALE_CONTROL_KEY: must be pairs": run(*made, key="not a key"),
         "--endpoint-id: must be one of 11110, ": run(*made, f"--config={config}"),
     }
 
