@@ -4,6 +4,7 @@ import asyncio
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from connectingparty.sale.v1.card_service_pb2 import DeleteCardRequest, PutCardR
 from connectingparty.sale.v1.sale_service_pb2 import WatchSalesRequest
 
 from service.program.cli import main
+from service.sale_events import FLUSH_SECONDS
 from service.store.postgresql.copying import CopyOvertaken, CopyTarget
 from service.store.postgresql.database import Connection
 from service.store.sqlite.file import open_writer
@@ -197,6 +199,7 @@ def test_the_servers_after_a_copy_go_on_where_the_one_before_it_stopped(path: Pa
             assert before.http.callback(callback_parameters(ended, status)).code == 0
         block = AddBlockRequest(kind=BlockKind.BLOCK_KIND_BIN, value="5555", reason="fraud")
         before.grpc.blocklist.AddBlock(block, timeout=20)
+        time.sleep(5 * FLUSH_SECONDS)  # a copy is verified, and must not meet what is written behind the answers
         while_it_serves = require_copied(path, target)
         before.grpc.cards.DeleteCard(DeleteCardRequest(consumer_id=anna.id, client_card_id=deleted), timeout=20)
         revoked = before.http.request_access_token()
