@@ -42,12 +42,17 @@ mutants: $(ENV_READY) ## change the code in a thousand places, and see that a te
 PROGRAM_node := npm
 PACKAGES_node := nodejs npm
 PROGRAM_systemd := systemd-analyze
-PACKAGES_promtool := prometheus
 PACKAGES_chromium := chromium fonts-dejavu-core
 
 needs-%:
 	@command -v $(or $(PROGRAM_$*),$*) >/dev/null || { sudo=$$(command -v sudo || true) && echo "Installing $* ..." && \
 		$$sudo apt-get -qq update && $$sudo apt-get -qq install -y --no-install-recommends $(or $(PACKAGES_$*),$*); }
+
+# Taken out of its package, which would start a Prometheus.
+needs-promtool:
+	@command -v promtool >/dev/null || { sudo=$$(command -v sudo || true) && echo "Installing promtool ..." && \
+		$$sudo apt-get -qq update && cd $$(mktemp -d) && apt-get -qq download prometheus && \
+		dpkg-deb --extract prometheus_*.deb . && $$sudo install usr/bin/promtool /usr/local/bin/; }
 
 generate: $(ENV_READY) ## rewrite generated/ from the proto
 	$(ENV)/python proto/generate.py
