@@ -57,18 +57,21 @@ def run_server(create: Callable[[], Awaitable[ServerT]], on_ready: Callable[[Ser
 async def _serve(create: Callable[[], Awaitable[ServerT]], on_ready: Callable[[ServerT], None]) -> bool:
     """Serve, and return whether it failed."""
     loop = asyncio.get_running_loop()
-    stopping = asyncio.Event()
+    stopping, early_reload = asyncio.Event(), asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, early_reload.set)  # which would end the program otherwise
     server = await create()
     for number in _STOP_SIGNALS:
         signal.signal(number, lambda number, frame: stopping.set())
     parent = parent_process()
     manager = ServiceManager()
-    loop.add_signal_handler(signal.SIGHUP, manager.reload, server.reload)
     if parent is not None:
         loop.add_reader(parent.sentinel, stopping.set)  # a worker does not outlive its supervisor
     await server.start()
     on_ready(server)
     manager.say_ready()
+    loop.add_signal_handler(signal.SIGHUP, manager.reload, server.reload)
+    if early_reload.is_set():
+        manager.reload(server.reload)
     signs = asyncio.create_task(manager.give_signs())
     _spare_garbage_collection()
     failure = asyncio.create_task(server.wait_until_failed())
