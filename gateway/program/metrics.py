@@ -6,12 +6,12 @@ asked tells the sum.
 """
 
 import asyncio
-import os
 import platform
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from importlib.metadata import version
 from multiprocessing import current_process
+from pathlib import Path
 
 import structlog
 from google.protobuf import __version__ as protobuf_version
@@ -22,12 +22,12 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
     generate_latest,
-    values,
 )
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from gateway.meters import Meters
 from gateway.metrics import Totals
+from gateway.program.metrics_files import share_values
 from gateway.program.options import DISTRIBUTION
 
 _SAMPLE_SECONDS = 1.0
@@ -52,9 +52,7 @@ class Metrics:
         """What measures where it must cost next to nothing."""
         self._shared = self.registry
         if folder is not None:
-            self._shared = CollectorRegistry()
-            _share_values(folder)
-            MultiProcessCollector(self._shared, folder)
+            self._shared = _shared_values(Path(folder)) or self.registry
         self._samplers: list[Callable[[], None]] = []
         self._sampling: asyncio.Task[None] | None = None
         self._ends = Gauge(
@@ -162,8 +160,15 @@ class _Process:
                 self._gauges[family.name].set(value)
 
 
-def _share_values(folder: str) -> None:
-    place = current_process().name
-    mark_process_dead(place, folder)  # whose place this was before
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-    values.ValueClass = values.MultiProcessValue(lambda: place)
+def _shared_values(folder: Path) -> CollectorRegistry | None:
+    """Share values with the other workers, and return what tells those of all; None where nobody can share any."""
+    try:
+        share_values(folder, current_process().name)
+    except OSError as error:
+        # Sales are worth more than what is told of them: this worker serves, and the others tell of themselves.
+        _log.warning("metrics of this worker not shared", fault=error.strerror)
+    if not folder.is_dir():
+        return None
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(folder))
+    return registry

@@ -1,6 +1,7 @@
 """What Prometheus reads: everything that happens is counted once, in whichever form the server runs."""
 
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -166,14 +167,21 @@ def test_whoever_watches_is_counted_and_how_far_behind_he_is(measured: Deploymen
 
 
 @pytest.mark.parametrize("measured", ["two workers"], indirect=True)
+def test_no_worker_counts_into_room_that_a_full_disk_would_not_have(measured: Deployment) -> None:
+    files = [file.stat() for file in shared_folder(measured.service).iterdir()]
+
+    assert files
+    assert [file for file in files if file.st_blocks * 512 < file.st_size] == []
+
+
+@pytest.mark.parametrize("measured", ["two workers"], indirect=True)
 def test_a_worker_that_replaces_another_counts_on(measured: Deployment) -> None:
     program = measured.service
     for _ in range(20):
         measured.http.request_access_token()
     time.sleep(HAND_ON_SECONDS)
     before, files = scrape(program), set(shared_folder(program).iterdir())
-    worker = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()[-1]
-    os.kill(int(worker), signal.SIGKILL)
+    os.kill(last_worker(program), signal.SIGKILL)
     program.wait_for_event("worker replaced", 20)
     time.sleep(HAND_ON_SECONDS)
     after = scrape(program)
@@ -186,6 +194,24 @@ def test_a_worker_that_replaces_another_counts_on(measured: Deployment) -> None:
     folder = shared_folder(program)
     assert program.stop() == 0
     assert not folder.exists()
+
+
+def test_sales_go_on_where_a_worker_can_share_no_metrics(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        deployment = deploy(stack, "two workers", tmp_path, METRICS)
+        program = deployment.service
+        shutil.rmtree(shared_folder(program))
+        os.kill(last_worker(program), signal.SIGKILL)
+        program.wait_for_event("worker replaced", 20)
+
+        assert deployment.http.initiate(initiate_document(deployment.http.request_access_token())).code == 0
+        assert program.wait_for_event("metrics of this worker not shared")["fault"] == "No such file or directory"
+        scrape(program)
+
+
+def last_worker(program: Program) -> int:
+    """Return the id of a worker's process."""
+    return int(Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()[-1])
 
 
 def shared_folder(program: Program) -> Path:
