@@ -9,11 +9,6 @@ MAX_SHOWN = 300
 """How many characters of an answer are told where not all are asked for."""
 
 
-def printable(text: str) -> str:
-    """Return a text with all that would do something to a terminal, or that has no form there, as escapes."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
-
-
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request."""

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Sequence
 
-from gateway.conformance.exchanges import Exchange, printable
+from gateway.conformance.exchanges import Exchange
+from gateway.parties.receiving import printable
 
 
 class Fault(Exception):

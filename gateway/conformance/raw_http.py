@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 from gateway.conformance.exchanges import Exchange, Request
 from gateway.conformance.wire import Wire
 
+_MOST_BYTES = 4 << 20
+"""More than answers have: a server that never ends one is read no further."""
+
 
 def head_of(request: Request, *more: str) -> bytes:
     """Return the request line and headers of a request, as they are sent.
@@ -82,7 +85,7 @@ async def _converse(wire: Wire, url: str, pieces: Sequence[bytes], pause_seconds
 async def _read_to_end(reader: asyncio.StreamReader) -> bytes:
     data = bytearray()
     with suppress(ConnectionError):
-        while piece := await reader.read(65536):
+        while len(data) < _MOST_BYTES and (piece := await reader.read(65536)):
             data += piece
     return bytes(data)
 

@@ -11,6 +11,7 @@ from gateway.conformance.faults import Fault, Faults, NotTested
 from gateway.conformance.requirements import Requirement, Severity
 from gateway.conformance.trade import AT_ONCE, Terms, Trade
 from gateway.conformance.wire import Wire
+from gateway.parties.receiving import printable
 
 _BESIDE = 16
 """How many requests of those that wait are under way at once."""
@@ -105,4 +106,7 @@ class Runner:
         except NotTested as untested:
             verdict = Verdict.SKIPPED if untested.exchange is None else Verdict.BLOCKED
             return Finding(requirement, verdict, reason=untested.reason, blocking=untested.exchange)
+        except (UnicodeError, ValueError) as error:
+            reason = f"what the server answered before can't be sent back to it: {printable(str(error))}"
+            return Finding(requirement, Verdict.BLOCKED, reason=reason)
         return Finding(requirement, Verdict.HOLDS)

@@ -10,6 +10,7 @@ from typing import NamedTuple, Self
 import httpx2
 
 from gateway.conformance.exchanges import Exchange, Request
+from gateway.parties.receiving import Received, receive
 
 _MAX_CONNECTIONS = 64
 _RETRIES = 3
@@ -82,23 +83,24 @@ class Wire:
     async def _send_once(self, request: Request) -> Exchange:
         began = time.monotonic()
         try:
-            response = await self._answer(request)
-        except httpx2.TimeoutException:
+            async with asyncio.timeout(self.timeout_seconds):
+                received = await self._answer(request)
+        except (httpx2.TimeoutException, TimeoutError):
             failure = f"no answer within {self.timeout_seconds:g} s"
-        except httpx2.RequestError as error:
+        except (httpx2.RequestError, httpx2.InvalidURL) as error:
             failure = f"no answer: {error or type(error).__name__}"
         else:
-            headers = {name.lower(): value for name, value in response.headers.items()}
-            return self.noted(Exchange(request, response.status_code, headers, response.content, _since(began)))
+            headers = {name.lower(): value for name, value in received.headers.items()}
+            return self.noted(Exchange(request, received.status, headers, received.body, _since(began)))
         return self.noted(Exchange(request, seconds=_since(began), failure=failure))
 
-    async def _answer(self, request: Request) -> httpx2.Response:
+    async def _answer(self, request: Request) -> Received:
         # A connection that was kept can have been closed meanwhile: then the request did not reach the server.
         headers = list(request.headers)
         try:
-            return await self._client.request(request.method, request.url, headers=headers, content=request.body)
+            return await receive(self._client, request.method, request.url, headers=headers, content=request.body)
         except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError):
-            return await self._client.request(request.method, request.url, headers=headers, content=request.body)
+            return await receive(self._client, request.method, request.url, headers=headers, content=request.body)
 
     def noted(self, exchange: Exchange) -> Exchange:
         """Return an exchange after a look at how long it took."""

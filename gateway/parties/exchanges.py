@@ -1,5 +1,6 @@
 """Requests of one party to another's server, and what came back: JSON over HTTP, whatever it says."""
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -8,7 +9,10 @@ from typing import Any, NamedTuple, Self
 
 import httpx2
 
+from gateway.parties.receiving import TooLong, receive
+
 Document = dict[str, Any]
+_TIMES_THE_TIMEOUT = 2
 
 
 class Exchange(NamedTuple):
@@ -89,7 +93,8 @@ class Peer:
 
     Args:
         base_url: scheme, host and port, and a path in front of all others if there is one.
-        timeout_seconds: for the whole of an exchange to make no progress; the public clients wait 20 seconds.
+        timeout_seconds: for an exchange to make no progress; the public clients wait 20 seconds. The whole of one may
+            take twice as long.
         observe: called with each exchange.
         connections: how many at once.
     """
@@ -104,6 +109,7 @@ class Peer:
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._observe = observe
+        self._most_seconds = _TIMES_THE_TIMEOUT * timeout_seconds
         self._client = httpx2.AsyncClient(
             timeout=timeout_seconds,
             trust_env=False,  # a proxy of this host's has no part in it
@@ -138,6 +144,7 @@ class Peer:
 
         Raises:
             Unreachable: nothing came back in time.
+            NotUnderstood: what came back has no end.
         """
         # The public clients name a content type without a body, too.
         everything = {"Content-Type": "application/json", **(headers or {})}
@@ -153,6 +160,7 @@ class Peer:
 
         Raises:
             Unreachable: nothing came back in time.
+            NotUnderstood: what came back has no end, or what is to be sent is no Unicode.
         """
         return await self._exchange("POST", path, document, json=document, headers=headers)
 
@@ -160,23 +168,28 @@ class Peer:
         url = self.base_url + path
         begun = time.perf_counter()
         try:
-            response = await self._client.request(method, url, **more)
-        except httpx2.ReadTimeout:
+            async with asyncio.timeout(self._most_seconds):
+                received = await receive(self._client, method, url, **more)
+        except (httpx2.ReadTimeout, TimeoutError):
             raise NoAnswer(self.base_url, "no answer in time") from None
         except httpx2.TimeoutException:
             raise Unreachable(self.base_url, "no connection in time") from None
         except httpx2.InvalidURL as error:
             raise Unreachable(self.base_url, f"is no URL of a server: {error}") from None
+        except UnicodeError:
+            raise NotUnderstood(f"{method} {url}: what was answered before can't be sent: it is no Unicode") from None
+        except TooLong as error:
+            raise NotUnderstood(f"{method} {url}: {error}") from None
         except httpx2.RequestError as error:
             raise Unreachable(self.base_url, str(error) or type(error).__name__) from None
         seconds = time.perf_counter() - begun
-        exchange = Exchange(method, url, sent, response.status_code, _json_of(response), seconds)
+        exchange = Exchange(method, url, sent, received.status, _json_of(received.body), seconds)
         self._observe(exchange)
         return exchange
 
 
-def _json_of(response: httpx2.Response) -> Any:
+def _json_of(body: bytes) -> Any:
     try:
-        return json.loads(response.content)
+        return json.loads(body)
     except (ValueError, RecursionError):
         return None

@@ -1,11 +1,16 @@
 """The page to which a sale sends the consumer, filled in by a program."""
 
+import asyncio
+import time
 from html.parser import HTMLParser
 from urllib.parse import urljoin
 
 import httpx2
 
 from gateway.parties.exchanges import Exchange, NotUnderstood, Unreachable
+from gateway.parties.receiving import receive
+
+_TIMES_THE_TIMEOUT = 2
 
 
 class ConfirmationPage:
@@ -16,6 +21,7 @@ class ConfirmationPage:
     """
 
     def __init__(self, timeout_seconds: float) -> None:
+        self._most_seconds = _TIMES_THE_TIMEOUT * timeout_seconds
         self._client = httpx2.AsyncClient(timeout=timeout_seconds, trust_env=False, follow_redirects=True)
 
     async def close(self) -> None:
@@ -36,19 +42,26 @@ class ConfirmationPage:
             NotUnderstood: there is no such button.
             Unreachable: nothing came back in time.
         """
-        form = _Form()
         try:
-            page = await self._client.get(url)
-            form.feed(page.text)
-            name = form.buttons.get(button)
-            if name is None:
-                raise NotUnderstood(f"{url} has no button {button!r}: open it in a browser, and confirm there")
-            fields = {**form.fields, name: button}
-            target = urljoin(str(page.url), form.action)
-            answer = await self._client.post(target, data=fields)
+            async with asyncio.timeout(self._most_seconds):
+                return await self._press(url, button)
+        except TimeoutError:
+            raise Unreachable(url, "no answer in time") from None
         except (httpx2.RequestError, httpx2.InvalidURL) as error:
             raise Unreachable(url, str(error) or type(error).__name__) from None
-        return Exchange("POST", target, fields, answer.status_code, None, answer.elapsed.total_seconds())
+
+    async def _press(self, url: str, button: str) -> Exchange:
+        form = _Form()
+        page = await receive(self._client, "GET", url)
+        form.feed(page.body.decode(errors="replace"))
+        name = form.buttons.get(button)
+        if name is None:
+            raise NotUnderstood(f"{url} has no button {button!r}: open it in a browser, and confirm there")
+        fields = {**form.fields, name: button}
+        target = urljoin(str(page.url), form.action)
+        begun = time.perf_counter()
+        answer = await receive(self._client, "POST", target, data=fields)
+        return Exchange("POST", target, fields, answer.status, None, time.perf_counter() - begun)
 
 
 class _Form(HTMLParser):

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
+from gateway.parties.receiving import printable
 from gateway.simulation.figures import Figures
 from gateway.simulation.masks import masked, masked_number
 from gateway.simulation.sales import Outcome, Step, Terms
@@ -111,7 +112,7 @@ class LineReport:
 
     def _write(self, event: str, **members: Any) -> None:
         given = {name: value for name, value in members.items() if value is not None}
-        self._stream.write(json.dumps({"event": event, **given}, ensure_ascii=False) + "\n")
+        self._stream.write(json.dumps({"event": event, **given}) + "\n")
         self._stream.flush()
 
 
@@ -149,13 +150,13 @@ class TerminalReport:
         exchange = step.exchange
         colour = "green" if exchange.status < 400 else "red"
         self._console.print(
-            f"\n[bold cyan]{step.name}[/]  {exchange.method} {escape(exchange.url)}  [{colour}]{exchange.status}[/]"
+            f"\n[bold cyan]{step.name}[/]  {exchange.method} {_shown(exchange.url)}  [{colour}]{exchange.status}[/]"
             f"  [dim]{exchange.seconds * 1000:.1f} ms[/]"
         )
         for mark, document in (("→", exchange.request), ("←", exchange.answer)):
             if document:
                 shown = json.dumps(masked(document, shows_secrets=self._shows_secrets), ensure_ascii=False)
-                self._console.print(f"  [dim]{mark}[/]", self._json(shown))
+                self._console.print(f"  [dim]{mark}[/]", self._json(printable(shown)))
 
     def outcome(self, outcome: Outcome) -> None:
         """See `Report`."""
@@ -165,7 +166,7 @@ class TerminalReport:
         mark = "[bold green]✓[/]" if outcome.is_as_promised else "[bold red]✗[/]"
         words = "as the card promises" if outcome.is_as_promised else outcome.fault
         saved = f", card saved as {outcome.client_card_id}" if outcome.client_card_id else ""
-        self._console.print(f"\n{mark} [bold]{outcome.ended}[/], {escape(words)}{saved}")
+        self._console.print(f"\n{mark} [bold]{_shown(outcome.ended)}[/], {_shown(words + saved)}")
 
     def end(self, figures: Figures) -> None:
         """See `Report`."""
@@ -174,13 +175,13 @@ class TerminalReport:
         self._progress.stop()
         ended = Table("ended", "sales")
         for name, count in figures.ended.most_common():
-            ended.add_row(name, str(count))
+            ended.add_row(_shown(name), str(count))
         steps = Table("step", "count", "p50 ms", "p95 ms")
         for each in figures.durations():
             steps.add_row(each.step, str(each.times), f"{each.p50:.1f}", f"{each.p95:.1f}")
         self._console.print(ended, steps)
         for fault, count in figures.faults.most_common(5):
-            self._console.print(f"[red]{count} not as promised:[/] {escape(fault)}")
+            self._console.print(f"[red]{count} not as promised:[/] {_shown(fault)}")
 
     def _is_told(self, step: Step) -> bool:
         """Whether a status is the one that was told before."""
@@ -188,6 +189,11 @@ class TerminalReport:
         state = str(answer.get("state")) if step.name == _STATUS and isinstance(answer, dict) else step.name
         before, self._shown[step.sale] = self._shown.get(step.sale), state
         return step.name == _STATUS and state == before
+
+
+def _shown(text: str) -> str:
+    # What a server has sent must not steer a terminal.
+    return escape(printable(text))
 
 
 def report_of(*, as_json: bool, shows_secrets: bool) -> Report:

@@ -139,6 +139,8 @@ class Simulation:
             outcome.fault = str(error)
             if isinstance(error, Unreachable) and not outcome.is_as_promised:
                 outcome.unreachable = error.base_url
+        except UnicodeError:
+            outcome.fault = "what was answered can't be sent on: it is no Unicode"
         outcome.seconds = time.perf_counter() - begun
         if not outcome.fault and outcome.ended != outcome.promise:
             outcome.fault = f"the card promises {outcome.promise}"

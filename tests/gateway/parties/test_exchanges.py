@@ -1,10 +1,13 @@
 """What a server answers counts by the contract: an `error` is a failure, whatever the status."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from gateway.parties.exchanges import Exchange, NotUnderstood, Peer, Refused, Unreachable
+from gateway.parties.exchanges import Exchange, NoAnswer, NotUnderstood, Peer, Refused, Unreachable
 
 ERROR = {"cause": "FILTERED", "code": "2001", "message": "Too much."}
 
@@ -39,3 +42,46 @@ async def test_a_server_that_is_not_there_is_unreachable_by_its_name(url: str) -
             await peer.get("/")
 
     assert failure.value.base_url == url
+
+
+@asynccontextmanager
+async def answering(head: bytes, piece: bytes, pause_seconds: float) -> AsyncIterator[str]:
+    """Answer each request by something without an end, and yield the URL."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head)
+        try:
+            while True:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(pause_seconds)
+        except ConnectionError:
+            writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield "http://{}:{}".format(*server.sockets[0].getsockname())
+
+
+CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.anyio
+async def test_an_answer_without_an_end_is_not_kept() -> None:
+    async with answering(CHUNKS, b"10000\r\n" + b"x" * 65536 + b"\r\n", 0.0) as url, Peer(url) as peer:
+        with pytest.raises(NotUnderstood, match="longer than 4 MiB"):
+            await peer.get("/")
+
+
+@pytest.mark.anyio
+async def test_an_answer_that_only_drips_comes_too_late() -> None:
+    async with answering(CHUNKS, b"1\r\n \r\n", 0.1) as url, Peer(url, timeout_seconds=0.3) as peer:
+        with pytest.raises(NoAnswer):
+            await peer.get("/")
+
+
+@pytest.mark.anyio
+async def test_what_is_no_unicode_is_not_sent() -> None:
+    async with Peer("http://127.0.0.1:1") as peer:
+        with pytest.raises(NotUnderstood, match="no Unicode"):
+            await peer.post("/", {"invoiceId": "\ud800"})
