@@ -46,25 +46,29 @@ def create_app(
         if route.party not in parties:
             continue
         transcoder = Transcoder(route, channel, deadline_seconds=deadline_seconds)
-        kind = Route if "{" in route.path else _LiteralRoute
+        kind = _kind(route.path)
         routes.append(kind(route.path, transcoder, methods=[route.http_method], name=route.rpc.name))
     own: list[tuple[str, ASGIApp]] = [(Alive.path, Alive()), (Ready.path, ready)]
     if Party.PARTY_CONSUMER in parties:
         own.append((Reference.path, Reference()))
-    routes += [Route(path, endpoint, methods=["GET"]) for path, endpoint in (*own, *pages)]
+    routes += [_kind(path)(path, endpoint, methods=["GET"]) for path, endpoint in (*own, *pages)]
     app = _Gateway(routes, observe, around)
     app.router.redirect_slashes = False  # a redirect would be an answer without the contract's body
     return app
 
 
 class _LiteralRoute(Route):
-    """A route without parameters: compared, where Starlette would match a pattern."""
+    """A route without parameters: compared, where Starlette would match a pattern, and take a newline at its end."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["path"] != self.path:
             return Match.NONE, {}
         match = Match.FULL if scope["method"] in (self.methods or ()) else Match.PARTIAL
         return match, {"endpoint": self.endpoint, "path_params": {}}
+
+
+def _kind(path: str) -> type[Route]:
+    return Route if "{" in path else _LiteralRoute
 
 
 class _Gateway(Starlette):

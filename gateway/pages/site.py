@@ -13,6 +13,7 @@ from gateway.openapi import describe
 from gateway.pages import Development
 from gateway.pages.errors import errors_page
 from gateway.pages.layout import ASSETS, ERRORS, REFERENCE, SALES, SIGNATURES, navigation
+from gateway.pages.own_names import OwnNamesOnly
 from gateway.pages.reference import reference_page
 from gateway.pages.sales import SalePage, SalesPage
 from gateway.pages.sending import send_page, send_protected
@@ -46,8 +47,8 @@ def page_routes(
     yield ERRORS, Fixed(ERRORS, errors_page(reference, pages))
     yield f"{ASSETS}/{{name}}", Assets()
     if development is not None:
-        yield SALES, SalesPage(channel, pages, deadline_seconds=deadline_seconds)
-        yield f"{SALES}/{{invoice_id}}", SalePage(channel, pages, deadline_seconds=deadline_seconds)
+        yield SALES, OwnNamesOnly(SalesPage(channel, pages, deadline_seconds=deadline_seconds))
+        yield f"{SALES}/{{invoice_id}}", OwnNamesOnly(SalePage(channel, pages, deadline_seconds=deadline_seconds))
 
 
 class Fixed:

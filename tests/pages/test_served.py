@@ -137,3 +137,21 @@ def test_a_server_without_pages_does_not_load_them() -> None:
     listed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
 
     assert set(json.loads(listed.stdout)) <= {"gateway.pages", "service.pages"}
+
+
+@pytest.mark.parametrize(
+    "host", ["shop.example", "shop.example:8080", "127.0.0.1.shop.example", "localhost.shop.example", "["]
+)
+def test_a_page_of_the_internet_that_gives_this_host_its_own_name_sees_no_sale(dev: httpx2.Client, host: str) -> None:
+    for path in ("/docs/sales", "/docs/sales/no-sale"):
+        assert answer_of(dev.get(path, headers={"Host": host})).code == ErrorReason.ERROR_REASON_PATH_NOT_FOUND
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "[::1]:8080"])
+def test_sales_are_shown_under_addresses_and_localhost(dev: httpx2.Client, host: str) -> None:
+    assert dev.get("/docs/sales", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/docs%0A", "/docs/sales%0A", "/healthz%0A", "/openapi.json%0A"])
+def test_a_path_with_more_at_its_end_is_another_one(dev: httpx2.Client, path: str) -> None:
+    assert answer_of(dev.get(path)).code == ErrorReason.ERROR_REASON_PATH_NOT_FOUND
