@@ -76,8 +76,9 @@ check: lint test ## everything that has to be green
 
 COMPILE := $(ENV)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --upgrade pyproject.toml
 
-lock: $(ENV_READY) ## resolve the dependencies anew: requirements.lock for a server, requirements-dev.lock with the tools
+lock: $(ENV_READY) ## resolve the dependencies anew: requirements.lock for a server, requirements-otel.lock with traces, requirements-dev.lock with the tools
 	$(COMPILE) --output-file requirements.lock
+	$(COMPILE) --extra otel --constraint requirements.lock --output-file requirements-otel.lock
 	$(COMPILE) --group dev --extra otel --constraint requirements.lock --output-file requirements-dev.lock
 
 sbom: $(ENV_READY) ## write the software bill of materials of a server, CycloneDX, from requirements.lock into var/sbom.json

@@ -10,8 +10,10 @@ from tests.running import PROGRAMS
 
 LOCK = Path("requirements.lock")
 """What a server runs on."""
+OTEL_LOCK = Path("requirements-otel.lock")
+"""That, and what sends traces."""
 DEVELOPMENT_LOCK = Path("requirements-dev.lock")
-"""That, and the tools."""
+"""All that, and the tools."""
 
 
 def locked(lock: Path = LOCK) -> dict[tuple[str, str], set[str]]:
@@ -34,6 +36,7 @@ def test_everything_that_is_locked_has_hashes() -> None:
 
     assert len(everything) > 100
     assert all(everything.values())
+    assert all(locked(OTEL_LOCK).values())
 
 
 def test_a_server_gets_what_was_tested_and_no_tool() -> None:
@@ -41,7 +44,7 @@ def test_a_server_gets_what_was_tested_and_no_tool() -> None:
 
     assert {"grpcio", "starlette", "uvicorn"} <= names
     assert names.isdisjoint({"pytest", "mypy", "ruff", "grpcio-tools", "buf-bin"})
-    assert locked().items() <= locked(DEVELOPMENT_LOCK).items()
+    assert locked().items() <= locked(OTEL_LOCK).items() <= locked(DEVELOPMENT_LOCK).items()
 
 
 def test_the_bill_of_materials_lists_exactly_what_is_locked(tmp_path: Path) -> None:

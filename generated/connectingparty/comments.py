@@ -42,7 +42,7 @@ COMMENTS: dict[str, str] = {
     'connectingparty.multiplex.v1.MultiplexService': 'How sale-gateway makes the calls of sale-service: many of them share a message of one long-lived stream, because a call of its own costs Python some 300 microseconds at each end. Internal: other callers use the services whose rpcs are carried here; what a call means, costs and answers is the same.',
     'connectingparty.multiplex.v1.MultiplexService.Multiplex': 'Carries calls of unary rpcs of this server. A stream ends when the caller has closed its half and every call is answered; whatever breaks it leaves the outcome of the calls without an answer open, as with any lost connection.\n\nWhoever is identified may open one; each call needs the role of its own rpc.',
     'connectingparty.sale.v1.ErrorCause': 'Who has to act on an error: the `error.cause` of the JSON body, without the prefix.',
-    'connectingparty.sale.v1.ErrorCause.ERROR_CAUSE_FILTERED': 'A rule of the merchant refused the sale; sending it again changes nothing.',
+    'connectingparty.sale.v1.ErrorCause.ERROR_CAUSE_FILTERED': 'A rule of the merchant refused the sale; sending it again changes nothing, but for TOO_MANY_SALES after the time that Retry-After tells.',
     'connectingparty.sale.v1.ErrorCause.ERROR_CAUSE_INVALID_REQUEST': 'The request is wrong; correct it before sending it again.',
     'connectingparty.sale.v1.ErrorCause.ERROR_CAUSE_SERVER_FAILED': 'The server failed; the fault is logged there under the id that the message names.',
     'connectingparty.sale.v1.ErrorCause.ERROR_CAUSE_SERVER_UNAVAILABLE': "The server can't answer now; send the same request again later.",

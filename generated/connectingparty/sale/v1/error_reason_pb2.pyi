@@ -30,7 +30,9 @@ class _ErrorCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCause
     ERROR_CAUSE_UNSPECIFIED: _ErrorCause.ValueType  # 0
     """Never sent."""
     ERROR_CAUSE_FILTERED: _ErrorCause.ValueType  # 1
-    """A rule of the merchant refused the sale; sending it again changes nothing."""
+    """A rule of the merchant refused the sale; sending it again changes nothing, but for TOO_MANY_SALES after the time that
+    Retry-After tells.
+    """
     ERROR_CAUSE_INVALID_REQUEST: _ErrorCause.ValueType  # 2
     """The request is wrong; correct it before sending it again."""
     ERROR_CAUSE_SERVER_FAILED: _ErrorCause.ValueType  # 3
@@ -44,7 +46,9 @@ class ErrorCause(_ErrorCause, metaclass=_ErrorCauseEnumTypeWrapper):
 ERROR_CAUSE_UNSPECIFIED: ErrorCause.ValueType  # 0
 """Never sent."""
 ERROR_CAUSE_FILTERED: ErrorCause.ValueType  # 1
-"""A rule of the merchant refused the sale; sending it again changes nothing."""
+"""A rule of the merchant refused the sale; sending it again changes nothing, but for TOO_MANY_SALES after the time that
+Retry-After tells.
+"""
 ERROR_CAUSE_INVALID_REQUEST: ErrorCause.ValueType  # 2
 """The request is wrong; correct it before sending it again."""
 ERROR_CAUSE_SERVER_FAILED: ErrorCause.ValueType  # 3
