@@ -1,6 +1,7 @@
 """What is told of a field that is out of bounds: the rule, what was got, and so what to send instead.
 
-What was got is a length or a number, and nothing where the proto says `debug_redact`: no text that was sent is told.
+What was got is a length or a short number, and nothing where the proto says `debug_redact`: no text that was sent is
+told.
 """
 
 from typing import Any
@@ -17,6 +18,8 @@ _WORDS = {
 }
 """The library's own fit a phone developer but for these."""
 _LENGTHS = ("string.len", "string.min_len", "string.max_len")
+_FIRST_UNTOLD = 10**8
+"""What has more digits than a BIN may be the number of a card."""
 _NUMBERS = ("int32.", "int64.", "double.")
 
 
@@ -48,7 +51,7 @@ def out_of_bounds(field: FieldDescriptor, rule_id: str, message: str, value: Any
     words = _WORDS.get(rule_id, message)
     if value is None or not rule_id.startswith(_NUMBERS):
         return words
-    return words + _not("0 or missing" if value == 0 and not field.has_presence else f"{value:.15g}")
+    return words + _not("0 or missing" if value == 0 and not field.has_presence else _number(value))
 
 
 def _form(field: FieldDescriptor) -> str | None:
@@ -79,6 +82,10 @@ def _allowed(field: FieldDescriptor) -> list[str]:
 def _name(enum: EnumDescriptor, number: int) -> str | int:
     known = enum.values_by_number.get(number)
     return number if known is None else known.name
+
+
+def _number(value: float) -> str:
+    return f"{value:.15g}" if abs(value) < _FIRST_UNTOLD else "a number of more than 8 digits"
 
 
 def _not(got: object) -> str:

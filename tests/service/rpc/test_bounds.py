@@ -161,6 +161,13 @@ def test_a_number_that_is_out_of_bounds_is_told(member: str, value: float, words
     assert find_violations(initiate(**{member: value})) == [(member.replace("__", "."), words)]
 
 
+@pytest.mark.parametrize("value", [4444555566661111, -4444555566661111, 1e300, "Infinity", "NaN"])
+def test_a_number_as_long_as_a_card_s_is_not_told(value: float | str) -> None:
+    [violation] = find_violations(initiate(location__lat=value))
+
+    assert violation.description.endswith(", not a number of more than 8 digits")
+
+
 def test_of_a_card_nothing_is_told() -> None:
     card = PutCardRequest.Card(number="4" * 20, expiry=PutCardRequest.Expiry(month=13, year=1975))
     violations = find_violations(PutCardRequest(consumer_id="id", card=card))
