@@ -17,7 +17,8 @@ from gateway.health import Alive, Ready
 from gateway.request_record import RequestRecord
 
 _W3C = TraceContextTextMapPropagator()
-_HEADERS = frozenset(name.encode() for name in _W3C.fields)
+_HEADERS = frozenset({b"traceparent"})
+"""Not `tracestate`: whoever is outside could have kilobytes of it sent on with every span."""
 _PROBES = frozenset({Alive.path, Ready.path})
 _ATTRIBUTES = {
     "http.route": "route",

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextvars import Context
 from secrets import randbelow
 
 import structlog
@@ -97,7 +98,8 @@ class SaleEvents:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._writing = asyncio.create_task(self._write())
+        # Not in the context of the request that happens to be the one too many: what is logged here is not of that one.
+        self._writing = asyncio.create_task(self._write(), context=Context())
 
     async def _write(self) -> None:
         while True:

@@ -10,9 +10,10 @@ import apsw
 import pytest
 from structlog.testing import capture_logs
 
+from service.call_log import begin_call, known_of_call
 from service.origin import Origin
 from service.sale_events import FLUSH_SECONDS, SaleEvents
-from service.store import Sale, Store
+from service.store import Sale, SaleEvent, Store
 from service.store.sqlite import SqliteStore
 from tests.service.store.test_store import new_sale
 
@@ -67,6 +68,24 @@ async def test_many_requests_at_once_are_all_kept(store: Store) -> None:
     await events.close()
 
     assert await kept(store) == 2000
+
+
+async def test_what_goes_wrong_then_is_told_of_no_request(tmp_path: Path) -> None:
+    known = []
+
+    class Told(SqliteStore):
+        async def append_sale_events(self, events: Sequence[SaleEvent]) -> None:
+            known.append(known_of_call())
+            await super().append_sale_events(events)
+
+    store = Told(tmp_path / "told.db")
+    events = SaleEvents(store)
+    begin_call("request-1")
+    note(events, SALES[0], 256)
+    await events.close()
+    await store.close()
+
+    assert known == [{}]
 
 
 async def test_while_the_store_cannot_be_written_only_so_many_wait_and_the_rest_is_counted(
