@@ -56,6 +56,21 @@ async def test_a_page_fits_a_phone_and_is_read_in_daylight_and_in_the_dark(
         assert (background == "rgb(255, 255, 255)") == (scheme == "light")
 
 
+async def test_a_legend_of_two_lines_is_not_run_through_by_a_border(page: Page) -> None:
+    await page.set_viewport_size({"width": 360, "height": 740})
+    await page.goto("/docs/signatures")
+    above = await page.locator("fieldset:visible").evaluate_all(
+        """all => all.map(one => {
+            const [legend, next] = [one.firstElementChild, one.children[1]].map(part => part.getBoundingClientRect());
+            const border = one.getBoundingClientRect();
+            return [border.top < legend.top, legend.bottom <= next.top, legend.right < border.right];
+        })"""
+    )
+
+    assert len(above) == 4
+    assert all(map(all, above)), above
+
+
 async def test_every_control_has_a_name_and_every_page_one_title(page: Page, invoice_id: str) -> None:
     for path in PAGES:
         await page.goto(path.format(invoice_id=invoice_id))
