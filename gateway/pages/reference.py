@@ -73,27 +73,41 @@ def _contents(operations: Iterable[Operation]) -> Markup:
 
 def _section(operation: Operation, needs: Mapping[str, str], control_key: str | None) -> Markup:
     title = [element("span", operation.http_method, class_="method"), " ", element("code", operation.path)]
-    told = [
+    # The form stands before the answers, whose errors are many links on the way of who comes by keyboard.
+    parts = {"asked": _asked(operation, needs), "tried": _tried(operation, needs, control_key)}
+    parts["answered"] = _answered(operation)
+    return element(
+        "section",
+        anchored("h2", title, operation.name),
+        element("div", [element("div", part, class_=name) for name, part in parts.items()], class_="columns"),
+        id=operation.name,
+        class_="operation",
+    )
+
+
+def _asked(operation: Operation, needs: Mapping[str, str]) -> list[Markup]:
+    return [
         prose(operation.description),
         element("p", f"Sent by: {operation.sender}. Over gRPC: {operation.service}.{operation.name}.", class_="note"),
         element("h3", "Request"),
         _fields([*operation.request_fields, *operation.header_fields], needs),
+    ]
+
+
+def _tried(operation: Operation, needs: Mapping[str, str], control_key: str | None) -> list[Markup]:
+    return [
+        form_of(operation, needs, control_key) if operation.is_served else element("p", _ELSEWHERE, class_="note"),
+        element("details", element("summary", "By curl"), code_block(_curl(operation)), open=True, class_="curl"),
+    ]
+
+
+def _answered(operation: Operation) -> list[Markup]:
+    return [
         element("h3", "Answer: 200"),
         _fields(operation.answer_fields) if operation.answer_fields else element("p", "An empty object."),
         element("h3", "Errors"),
         _errors(operation.codes),
     ]
-    tried = [
-        form_of(operation, needs, control_key) if operation.is_served else element("p", _ELSEWHERE, class_="note"),
-        element("details", element("summary", "By curl"), code_block(_curl(operation)), open=True, class_="curl"),
-    ]
-    return element(
-        "section",
-        anchored("h2", title, operation.name),
-        element("div", element("div", told, class_="told"), element("div", tried, class_="tried"), class_="columns"),
-        id=operation.name,
-        class_="operation",
-    )
 
 
 _ELSEWHERE = "It is served on the payment gateways' own port, and can't be tried out from here."

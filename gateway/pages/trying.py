@@ -123,13 +123,15 @@ def _body(operation: Operation) -> Markup:
         autocapitalize="off",
         data_in="body",
         data_template=usual,
+        aria_describedby=f"{control_id}-hint",
+        aria_keyshortcuts="Control+Enter Meta+Enter",
     )
     choice = element(
         "p",
         element("button", "With every member", type="button", class_="quiet every", data_template=every),
         class_="buttons",
     )
-    return Markup(labelled("Body", control_id, area) + ("" if usual == every else choice))
+    return Markup(labelled("Body", control_id, area, "Ctrl+Enter sends it.") + ("" if usual == every else choice))
 
 
 def _document(fields: Iterable[Field]) -> str:

@@ -9,6 +9,8 @@ from playwright.async_api import Locator, Page, expect
 from tests.running import Program
 
 pytestmark = pytest.mark.anyio
+KEYSTROKES = 40
+"""A whole sale takes no more of them."""
 FLOW = ("RequestAccessToken", "InitiateSale", "CheckSale", "NotifyCardMapping", "ReceiveCallback", "GetClientIds")
 
 
@@ -105,3 +107,46 @@ async def test_the_reference_is_used_by_keyboard_alone(page: Page) -> None:
     assert outline == "solid"
     await expect(form(page, "RequestAccessToken").locator(".status strong")).to_have_text("200 OK")
     await expect(form(page, "RequestAccessToken").locator(".answer")).to_have_attribute("aria-live", "polite")
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+async def test_a_whole_sale_is_made_in_few_keystrokes(page: Page, width: int) -> None:
+    await page.set_viewport_size({"width": width, "height": 740})
+    await page.goto("/docs")
+    pressed: list[str] = []
+
+    async def press(key: str) -> None:
+        pressed.append(key)
+        await page.keyboard.press(key)
+
+    async def press_tab_until(words: str) -> None:
+        while len(pressed) < KEYSTROKES and await page.locator(":focus").all_inner_texts() != [words]:
+            await press("Tab")
+
+    await press_tab_until("Skip to the content")
+    await press("Enter")
+    await press_tab_until("Send")
+    for name, following in zip(FLOW, [*FLOW[1:], None], strict=True):
+        await expect(form(page, name).get_by_role("button", name="Send")).to_be_focused()
+        await expect(form(page, name).get_by_role("button", name="Send")).to_be_in_viewport()
+        await press("Enter")
+        await expect(form(page, name).locator(".status strong")).to_have_text("200 OK")
+        if following:
+            await press_tab_until(f"Next: {following}")
+            await press("Enter")
+            await expect(page.locator("section:target")).to_have_id(following)
+
+    assert len(pressed) <= KEYSTROKES
+
+
+async def test_a_form_is_sent_from_its_body_by_keyboard(page: Page) -> None:
+    await page.goto("/docs")
+    await send(page, "RequestAccessToken")
+    body = form(page, "InitiateSale").get_by_label("Body", exact=True)
+    await expect(body).to_have_accessible_description("Ctrl+Enter sends it.")
+
+    await body.press("Enter")
+    await expect(form(page, "InitiateSale").locator(".answer")).to_be_empty()
+    await body.press("Control+Enter")
+
+    await expect(form(page, "InitiateSale").locator(".status strong")).to_have_text("200 OK")

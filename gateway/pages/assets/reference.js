@@ -99,7 +99,7 @@ function tellMissing(form) {
   const place = form.querySelector(".missing");
   place.hidden = missing.length === 0;
   const operations = [...new Set(missing.map(([, operation]) => operation))];
-  const links = operations.flatMap((operation) => [", ", create("a", { href: `#${operation}` }, operation)]).slice(1);
+  const links = operations.flatMap((operation) => [", ", linkTo(operation, operation)]).slice(1);
   place.replaceChildren("Needs what these answer: ", ...links, ". Send them first, and it is filled in.");
 }
 
@@ -132,21 +132,36 @@ function shown(form, answer, text, document, milliseconds) {
   );
   const headers = [...answer.headers].map(([name, value]) => `${name}: ${value}`).join("\n");
   const pretty = document === undefined ? text : JSON.stringify(document, null, 2);
-  const parts = [status, block(pretty, "Body")];
+  // First how to go on: whoever comes by keyboard need not pass the answer, and a long one does not push it away.
+  const parts = [status, ...(answer.ok ? next(form, document) : []), block(pretty, "Body")];
   const code = document?.error?.code;
   if (code) parts.push(create("p", {}, create("a", { href: `/docs/errors#${code}` }, `What ${code} means`)));
   parts.push(create("details", {}, create("summary", {}, "Headers of the answer"), block(headers, "Headers")));
-  return [...parts, ...(answer.ok ? next(form, document) : [])];
+  return parts;
 }
 
 function block(text, label) {
   return create("pre", { tabindex: "0", "aria-label": label }, create("code", {}, text));
 }
 
+/** Returns a link to an operation: to where it is sent, if it can be, so that Enter sends it. */
+function linkTo(operation, text, attributes = {}) {
+  const link = create("a", { href: `#${operation}`, ...attributes }, text);
+  const form = forms.find((each) => each.dataset.name === operation);
+  if (!form) return link;
+  link.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return; // to be opened elsewhere
+    event.preventDefault();
+    location.hash = operation;
+    form.querySelector('[type="submit"]').focus();
+  });
+  return link;
+}
+
 function next(form, document) {
   const links = [];
   const following = forms[forms.indexOf(form) + 1];
-  if (following) links.push(create("a", { href: `#${following.dataset.name}`, class: "next" }, `Next: ${following.dataset.name}`));
+  if (following) links.push(linkTo(following.dataset.name, `Next: ${following.dataset.name}`, { class: "next" }));
   const sales = window.document.querySelector('a[href="/docs/sales"]');
   const invoice = document?.invoiceId;
   if (sales && invoice) links.push(" ", create("a", { href: `/docs/sales/${encodeURIComponent(invoice)}` }, "See the life of this sale"));
@@ -164,6 +179,11 @@ for (const form of forms) {
     send(form);
   });
   form.addEventListener("input", () => computeControl(form));
+  body(form)?.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+    event.preventDefault();
+    form.requestSubmit();
+  });
   form.querySelector(".copy").addEventListener("click", (event) => copy(curlOf(requestOf(form)), event.target));
   form.querySelector(".every")?.addEventListener("click", (event) => {
     const document = JSON.parse(event.target.dataset.template);
