@@ -95,12 +95,15 @@ def _list_page(listed: ListSalesResponse, pages: Mapping[str, str]) -> bytes:
     items = [_listed(sale) for sale in listed.sales] or [nothing]
     return page(
         pages[SALES],
-        element("p", f"The latest {_SHOWN} sales, in development mode only. The page follows them.", class_="lead"),
+        element("p", _INTRODUCTION, class_="lead"),
         element("ul", items, class_="sales", id="sales", data_live=True),
         pages=pages,
         current=SALES,
         script=_SCRIPT,
     )
+
+
+_INTRODUCTION = f"The latest {_SHOWN} sales, in development mode only. The page follows them. Times are UTC."
 
 
 def _listed(sale: Sale) -> Markup:
@@ -110,6 +113,7 @@ def _listed(sale: Sale) -> Markup:
         " ",
         _state(sale.state),
         element("span", f"{_amount(sale)} · {_moment(sale.initiate_time)}", class_="note"),
+        element("strong", "Reported amount differs", class_="differs") if sale.amount_differs else None,
     )
 
 

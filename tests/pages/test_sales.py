@@ -41,3 +41,22 @@ async def test_the_life_of_a_sale_is_followed(page: Page, server: Program) -> No
 
     assert await events.count() == before + 3
     assert token not in await page.content()
+
+
+async def test_a_sale_whose_reported_amount_differs_is_marked_in_the_list(page: Page, server: Program) -> None:
+    with server.client() as client:
+        http = OverHttp(client)
+        token = http.request_access_token()
+        marks = {}
+        for amount in ("10.42", "1042"):
+            opened = http.initiate(initiate_document(token)).body
+            assert http.check(opened["invoiceId"], check_document(token, opened)).code == 0
+            called = callback_parameters(opened["invoiceId"], control_key=CONTROL_KEY, amount=amount)
+            assert http.callback(called).code == 0
+            marks[amount] = page.get_by_role("listitem").filter(has_text=opened["invoiceId"])
+
+    await page.goto("/docs/sales")
+
+    await expect(marks["1042"]).to_contain_text("Reported amount differs")
+    await expect(marks["10.42"]).not_to_contain_text("differs")
+    await expect(page.locator("main")).to_contain_text("Times are UTC.")
