@@ -9,10 +9,10 @@ from itertools import combinations
 from typing import Any, Literal
 
 from buf.validate import validate_pb2
-from connectingparty.comments import COMMENTS
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from gateway.comments import COMMENTS
 from gateway.decimal_pattern import decimal_pattern
 from gateway.json_codec import INTEGER_RANGES
 

@@ -5,12 +5,12 @@ from functools import cache
 
 import connectingparty.sale.v1
 import orjson
-from connectingparty.comments import COMMENTS
 from connectingparty.sale.v1.error_reason_pb2 import ErrorCause, ErrorReason, errors
 from connectingparty.sale.v1.sale_pb2 import QueryParameter
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from starlette.types import Receive, Scope, Send
 
+from gateway.comments import COMMENTS
 from gateway.errors import KINDS, GatewayError
 from gateway.http_messages import send_json
 from gateway.json_schema import Schema, Schemas, described

@@ -3,15 +3,16 @@
 import json
 from collections.abc import Mapping
 
-from connectingparty.comments import COMMENTS
 from connectingparty.sale.v1.error_reason_pb2 import ErrorCause, ErrorReason
 from google.rpc.code_pb2 import Code
 
+from gateway.comments import COMMENTS
 from gateway.errors import KINDS, GatewayError
 from gateway.json_schema import Schema
 from gateway.pages.advice import ADVICE
+from gateway.pages.comments import phrase, prose
 from gateway.pages.layout import ERRORS, REFERENCE, anchored, code_block, page
-from gateway.pages.markup import Content, Markup, element, joined, phrase, prose
+from gateway.pages.markup import Content, Markup, element, joined
 
 _PREFIX = "ERROR_REASON_"
 _CAUSE_PREFIX = "ERROR_CAUSE_"

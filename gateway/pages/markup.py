@@ -40,20 +40,6 @@ def joined(content: Content) -> Markup:
     return Markup(escape(content) if isinstance(content, str) else "".join(map(joined, content)))
 
 
-def prose(text: str) -> Markup:
-    """Return a comment of the proto: its paragraphs, and as code what stands between backticks."""
-    return joined([element("p", _with_code(paragraph)) for paragraph in text.split("\n\n")])
-
-
-def phrase(text: str) -> Markup:
-    """Return a line of text with what stands between backticks as code."""
-    return joined(_with_code(text))
-
-
-def _with_code(text: str) -> list[Content]:
-    return [element("code", part) if place % 2 else part for place, part in enumerate(text.split("`"))]
-
-
 def _attribute(name: str, value: Attribute) -> str:
     if value is None or value is False:
         return ""

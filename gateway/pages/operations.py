@@ -3,9 +3,9 @@
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from connectingparty.comments import COMMENTS
 from connectingparty.sale.v1.access_pb2 import Party
 
+from gateway.comments import COMMENTS
 from gateway.json_schema import Schema
 from gateway.pages.examples import EXAMPLES, FLOW, SAME
 from gateway.pages.fields import Field, field_of, fields_of

@@ -7,11 +7,12 @@ from connectingparty.sale.v1.access_pb2 import Party
 
 from gateway.errors import KINDS
 from gateway.json_schema import Schema
+from gateway.pages.comments import phrase, prose
 from gateway.pages.errors import name_of, words_of
 from gateway.pages.examples import document_of, example_of, is_usual
 from gateway.pages.fields import Field
 from gateway.pages.layout import ERRORS, REFERENCE, SIGNATURES, anchored, code_block, page
-from gateway.pages.markup import Markup, element, joined, phrase, prose
+from gateway.pages.markup import Markup, element, joined
 from gateway.pages.operations import Operation, needs_of, operations_of, sources_of
 from gateway.pages.trying import form_of
 from gateway.routes import HttpRoute

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import grpc
-from connectingparty.comments import COMMENTS
 from connectingparty.sale.v1.sale_pb2 import Sale, SaleState, StatusReport
 from connectingparty.sale.v1.sale_service_pb2 import (
     GetSaleTimelineRequest,
@@ -20,10 +19,12 @@ from connectingparty.sale.v1.sale_service_pb2_grpc import SaleServiceStub
 from google.protobuf.timestamp_pb2 import Timestamp
 from starlette.types import Receive, Scope, Send
 
+from gateway.comments import COMMENTS
 from gateway.errors import from_rpc_error
+from gateway.pages.comments import phrase
 from gateway.pages.errors import name_of
 from gateway.pages.layout import ERRORS, REFERENCE, SALES, page
-from gateway.pages.markup import Content, Markup, element, joined, phrase
+from gateway.pages.markup import Content, Markup, element, joined
 from gateway.pages.sending import send_page
 
 _SHOWN = 50

@@ -1,5 +1,7 @@
 """The reference is made of the proto; what it must say is written here from the contract, by hand."""
 
+import json
+import re
 from typing import Any
 
 import pytest
@@ -139,8 +141,16 @@ def test_the_words_are_the_comments_of_the_proto(reference: dict[str, Any]) -> N
     told = operation(reference, "get /auth/request-access-token")
 
     assert told["summary"] == "Makes an access token for a consumer's app that asks for one itself"
-    assert told["description"].startswith(f"{told['summary']}. Answers ERROR_REASON_PATH_NOT_FOUND where")
+    assert told["description"].startswith(f"{told['summary']}. Answers 1004 PATH_NOT_FOUND where")
     assert [tag["name"] for tag in reference["tags"]] == ["AccessTokenService", "SaleService"]
+
+
+def test_errors_are_called_by_their_codes_as_in_answers(reference: dict[str, Any]) -> None:
+    names_of_examples = r'"ERROR_REASON_\w+": '
+    told = re.sub(names_of_examples, "", json.dumps(reference))
+
+    assert "are all 1106 CLIENT_CARD_NOT_FOUND." in told
+    assert "ERROR_REASON_" not in told
 
 
 def test_a_sale_leads_to_its_check_and_on(reference: dict[str, Any]) -> None:

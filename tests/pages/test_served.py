@@ -128,6 +128,14 @@ def test_every_code_is_told_with_what_to_do_and_an_example(configured: httpx2.Cl
         assert "<dt>What to do</dt>" in article
 
 
+def test_errors_are_called_by_their_codes_and_lead_to_what_they_mean(dev: httpx2.Client) -> None:
+    told = {path: dev.get(path).text for path in ("/docs", "/docs/errors")}
+
+    assert not [path for path, text in told.items() if "ERROR_REASON_" in text]
+    assert 'Answers <a href="/docs/errors#1004">1004 PATH_NOT_FOUND</a> where' in told["/docs"]
+    assert 'are all <a href="/docs/errors#1106">1106 CLIENT_CARD_NOT_FOUND</a>.' in told["/docs"]
+
+
 def test_what_is_no_markup_is_escaped() -> None:
     assert element("p", "<b>", element("b", "&"), title='"') == '<p title="&quot;">&lt;b&gt;<b>&amp;</b></p>'
 
