@@ -131,7 +131,9 @@ async def test_a_whole_sale_is_made_in_few_keystrokes(page: Page, width: int) ->
         await expect(form(page, name).get_by_role("button", name="Send")).to_be_in_viewport()
         await press("Enter")
         await expect(form(page, name).locator(".status strong")).to_have_text("200 OK")
+        await expect(form(page, name).locator(".status")).to_be_in_viewport()
         if following:
+            await expect(form(page, name).locator(".next")).to_be_in_viewport()
             await press_tab_until(f"Next: {following}")
             await press("Enter")
             await expect(page.locator("section:target")).to_have_id(following)

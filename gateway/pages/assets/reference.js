@@ -59,6 +59,7 @@ async function send(form) {
   }
   const document = json(text);
   place.replaceChildren(...shown(form, answer, text, document, performance.now() - begun));
+  place.firstElementChild.scrollIntoView({ block: "nearest" });
   if (answer.ok) remember(request, document);
 }
 
