@@ -26,6 +26,7 @@ from gateway.program.reloading import SettingsSource
 from gateway.program.serve import serve as serve_process
 from gateway.program.settings import GatewaySettings, load_settings
 from gateway.program.sound_versions import require_sound_versions
+from gateway.program.telemetry import require_tracing
 from gateway.program.workers import supervise
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -67,6 +68,7 @@ def serve(config: Path | None, http: str | None, service: str | None, metrics: s
     source = SettingsSource(config, flags)
     settings = load_settings(GatewaySettings, *source)
     require_sound_listeners({**settings.http.listeners(), **settings.listeners()})
+    require_tracing(settings)
     configure_logs()
     sockets = bind_http(settings.http)
     with bind_metrics(settings) as place:

@@ -1,6 +1,7 @@
 """Metrics and traces of a program, each where it is configured; where it is not, nothing of it is imported."""
 
 from collections.abc import Callable, Collection, Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -28,7 +29,7 @@ class Telemetry:
         program: its name.
 
     Raises:
-        ConfigurationError: what traces need is not installed, or a certificate can't be used.
+        ConfigurationError: a certificate can't be used.
     """
 
     def __init__(self, settings: ProgramSettings, place: MetricsPlace | None, program: str) -> None:
@@ -119,14 +120,28 @@ def _open_tracing(settings: ProgramSettings, program: str) -> "Tracing | None":
     endpoint = settings.tracing.traces_url
     if endpoint is None:
         return None
-    try:
-        from gateway.program.tracing import Tracing  # noqa: PLC0415
-    except ImportError as error:
-        raise ConfigurationError(
-            f"tracing.otlp_endpoint: needs packages that are not installed ({error.name}):"
-            " pip install 'connectingparty-sale[otel]', or '.[otel]' in a checkout"
-        ) from None
+    from gateway.program.tracing import Tracing  # noqa: PLC0415
+
     return Tracing(settings.tracing, endpoint, program)
+
+
+def require_tracing(settings: ProgramSettings) -> None:
+    """Make sure that what traces need is installed, if there are some.
+
+    Args:
+        settings: of the program.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if settings.tracing.traces_url is None:
+        return
+    try:
+        import_module("gateway.program.tracing")
+    except ImportError:
+        raise ConfigurationError(
+            "tracing.otlp_endpoint: needs the packages of the extra otel: pip install '.[otel]'"
+        ) from None
 
 
 def known_of_trace(settings: ProgramSettings) -> Callable[[], Mapping[str, Any]]:
@@ -134,9 +149,6 @@ def known_of_trace(settings: ProgramSettings) -> Callable[[], Mapping[str, Any]]
 
     Args:
         settings: of the program.
-
-    Raises:
-        ConfigurationError: what traces need is not installed.
     """
     if settings.tracing.traces_url is None:
         return dict

@@ -25,6 +25,7 @@ from gateway.program.options import (
 from gateway.program.reloading import SettingsSource
 from gateway.program.settings import ConfigurationError, load_settings
 from gateway.program.sound_versions import require_sound_versions
+from gateway.program.telemetry import require_tracing
 from gateway.program.values import Address
 from gateway.program.workers import supervise
 from service.call_log import known_of_call
@@ -117,6 +118,7 @@ def serve(
     slowness_of(settings.guesses, settings.http.limits.in_flight)
     vault_keys_of(settings.vault)
     callers_of(settings)
+    require_tracing(settings)
     configure_logs(known_of_call)
     bind(settings.grpc.listen, "grpc.listen").close()  # gRPC itself would tell in many lines, or share the port
     sockets = None if no_http else bind_http(settings.http)

@@ -107,9 +107,6 @@ def known_of_call_and_trace(settings: ServiceSettings) -> Callable[[], Mapping[s
 
     Args:
         settings: of the program.
-
-    Raises:
-        ConfigurationError: what traces need is not installed.
     """
     of_trace = known_of_trace(settings)
     return known_of_call if settings.tracing.traces_url is None else lambda: {**of_trace(), **known_of_call()}

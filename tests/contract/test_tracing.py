@@ -1,6 +1,8 @@
 """Traces: one of each request, from the JSON gateway to the store, whichever processes are between."""
 
+import os
 import secrets
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -21,9 +23,10 @@ from tests.merchant import (
     notification_document,
     write_config,
 )
-from tests.running import running, service_arguments
+from tests.running import ANY_PORT, PROGRAMS, running, service_arguments
 
 SALES = "connectingparty.sale.v1.SaleService"
+NOT_INSTALLED = "tracing.otlp_endpoint: needs the packages of the extra otel: pip install '.[otel]'"
 INITIATE = "POST /sale/initiate-sale"
 
 
@@ -203,6 +206,32 @@ def test_a_collector_that_is_away_costs_one_line_and_no_time(tmp_path: Path) -> 
         events = [event["event"] for event in program.events() if event["level"] != "info"]
         assert events.count("traces not sent") <= 1
         assert set(events) <= {"traces not sent"}
+
+
+@pytest.mark.parametrize("program", ["sale-service", "sale-gateway"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_server_without_the_packages_of_traces_says_how_to_get_them(
+    tmp_path: Path, program: str, workers: int
+) -> None:
+    ended = without_opentelemetry(tmp_path, program, "serve", f"--http={ANY_PORT}", f"--workers={workers}")
+
+    assert (ended.returncode, ended.stderr) == (2, f"Error: {NOT_INSTALLED}\n")
+
+
+def without_opentelemetry(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a program with traces where their packages can't be found."""
+    config = write_config(folder / "sale.toml", '[tracing]\notlp_endpoint = "http://127.0.0.1:9"\n')
+    shadow = folder / "shadow" / "opentelemetry"
+    shadow.mkdir(parents=True)
+    (shadow / "__init__.py").touch()
+    return subprocess.run(
+        [str(PROGRAMS / arguments[0]), *arguments[1:], f"--config={config}"],
+        env={**os.environ, "PYTHONPATH": str(shadow.parent)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def test_spans_that_wait_are_sent_at_the_end(tmp_path: Path, receiver: Collector) -> None:
