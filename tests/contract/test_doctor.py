@@ -29,6 +29,7 @@ from tests.running import running
 from tests.stores import schema
 
 GIB = 1 << 30
+PRINTED_KEY, OWN_KEY = "58B2A205-5BB5-5BCB-B37D-2F2A4276B0BD", "58B2A205-5BB5-5BCB-B37D-2F2A4276B0BE"
 PAGE = 4096
 """Bytes of a page of SQLite."""
 
@@ -52,14 +53,15 @@ class Patient:
         self.folder, self.store = folder, folder / "data" / "sale.db"
         self.store.parent.mkdir(mode=0o700)
         self.url = f"sqlite:///{self.store}"
-        self.http, self.grpc = free_address(), free_address()
+        self.http, self.grpc, self.metrics = free_address(), free_address(), free_address()
         self.config = folder / "sale.toml"
         self.configure()
 
     def configure(self, http: str = "", grpc: str = "", more: str = VAULT) -> None:
         """Write the settings, with more in two of the tables and behind them."""
         tables = f'[http]\nlisten = "{self.http}"\n{http}\n[grpc]\nlisten = "{self.grpc}"\n{grpc}\n{more}'
-        write_config(self.config, tables)
+        write_config(self.config, f'[metrics]\nlisten = "{self.metrics}"\n{tables}')
+        self.replace(PRINTED_KEY, OWN_KEY)
 
     def replace(self, before: str, after: str) -> None:
         text = self.config.read_text()
@@ -128,6 +130,9 @@ def test_a_server_that_could_start_is_well_and_nothing_is_changed_by_looking(pat
     assert patient.complaints() == {}
     assert files() == before
     assert told["endpoints"].found == "5 with 5 control keys"
+    assert told["vault"].found == "1 key"
+    assert told["listeners"].found == "3 ports, each protected"
+    assert told["metrics.listen"].found == f"{patient.metrics} is free"
     assert told["store schema"].found == f"is version {known_version()}, which this program works with"
     assert told["http.listen"].found == f"{patient.http} is free"
 
@@ -286,18 +291,41 @@ def test_a_server_that_runs_is_asked_whether_it_is_ready(patient: Patient, worke
         told = patient.examine()
 
         assert patient.complaints() == {}
-    for name in ("http", "grpc"):
-        assert told[f"{name}.listen"].found.endswith("is served, and ready")
+    for name in ("http", "grpc", "metrics"):
+        assert told[f"{name}.listen"].found.endswith(" is served by a server that runs, and ready")
     assert told["store integrity"].found == "sound"
 
 
+def test_a_server_of_another_configuration_is_found(patient: Patient, tmp_path: Path) -> None:
+    with running([*patient.arguments(), f"--store=sqlite:///{tmp_path}/other.db"], patient.folder / "log"):
+        complaints = patient.complaints()
+
+    assert list(complaints) == ["http.listen", "grpc.listen", "metrics.listen"]
+    assert {told.grade for told in complaints.values()} == {"WARN"}
+    told = complaints["metrics.listen"]
+    assert told.found == f"{patient.metrics}: another server answers there: this one can't start beside it"
+    assert told.advice == "Stop what listens there, or listen elsewhere."
+
+
+@pytest.mark.parametrize("known", [PRINTED_KEY, PRINTED_KEY.lower(), "00000000-1111-2222-3333-444444444444"])
+def test_a_control_key_that_everybody_knows_is_found(patient: Patient, known: str) -> None:
+    patient.replace(OWN_KEY, known)
+
+    told = the_only(patient.complaints(), "endpoints[0].control_keys[0]")
+
+    assert told.grade == "WARN"
+    assert told.found.endswith(": everybody knows it")
+    assert known not in told.found + told.advice
+
+
 def test_a_gateway_without_its_service_is_found_not_ready(patient: Patient) -> None:
+    patient.make_store()
     gateway = ["sale-gateway", "serve", f"--http={patient.http}", "--service=127.0.0.1:1"]
     with running(gateway, patient.folder / "log"):
         told = the_only(patient.complaints(), "http.listen")
 
     assert told.grade == "WARN"
-    assert told.found == f"{patient.http} is served, and not ready: HTTP 503"
+    assert told.found == f"{patient.http} is served by a server that is not ready: HTTP 503"
 
 
 def test_a_certificate_that_was_renewed_and_not_read_again_is_found(patient: Patient) -> None:
@@ -310,8 +338,8 @@ def test_a_certificate_that_was_renewed_and_not_read_again_is_found(patient: Pat
         authority.server(valid=timedelta(days=61))
         renewed = patient.complaints()
 
-    assert told["http.listen"].found.endswith("is served, and ready")
-    assert told["grpc.listen"].found.endswith("is served with our certificate")
+    assert told["http.listen"].found.endswith("is served by a server that runs, and ready")
+    assert told["grpc.listen"].found.endswith("is served by a server that runs, with our certificate")
     assert list(renewed) == ["http.listen", "grpc.listen"]
     assert {each.advice for each in renewed.values()} == {"Send the server SIGHUP, so that it reads the file again."}
 

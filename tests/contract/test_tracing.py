@@ -1,5 +1,6 @@
 """Traces: one of each request, from the JSON gateway to the store, whichever processes are between."""
 
+import json
 import os
 import secrets
 import subprocess
@@ -216,6 +217,14 @@ def test_a_server_without_the_packages_of_traces_says_how_to_get_them(
     ended = without_opentelemetry(tmp_path, program, "serve", f"--http={ANY_PORT}", f"--workers={workers}")
 
     assert (ended.returncode, ended.stderr) == (2, f"Error: {NOT_INSTALLED}\n")
+
+
+def test_doctor_finds_the_packages_of_traces_missing(tmp_path: Path) -> None:
+    ended = without_opentelemetry(tmp_path, "sale-service", "doctor", "--json", f"--store=sqlite:///{tmp_path}/sale.db")
+
+    told = {line["check"]: line for line in map(json.loads, ended.stdout.splitlines())}
+    assert (told["tracing"]["grade"], told["tracing"]["found"]) == ("FAIL", NOT_INSTALLED)
+    assert ended.returncode == 1
 
 
 def without_opentelemetry(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

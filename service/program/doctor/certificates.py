@@ -8,6 +8,7 @@ from itertools import pairwise
 from gateway.program.settings import ConfigurationError, ListenerSettings
 from gateway.program.tls_files import load_files
 from service.program.doctor.findings import SOON, Finding, Grade
+from service.program.doctor.ports import listeners_of
 from service.program.settings import ServiceSettings
 
 
@@ -18,7 +19,7 @@ def check_certificates(settings: ServiceSettings, now: datetime) -> Iterator[Fin
         settings: of the program.
         now: the present.
     """
-    for name, listener in {**settings.http.listeners(), "grpc": settings.grpc}.items():
+    for name, listener in listeners_of(settings).items():
         if listener.tls_cert is not None:
             yield _of(listener, name, now)
 

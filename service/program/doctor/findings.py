@@ -27,3 +27,13 @@ class Finding(NamedTuple):
     found: str
     advice: str = ""
     """What to do about it."""
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things, as in `1 key` and `2 keys`.
+
+    Args:
+        number: how many.
+        noun: what one of them is called.
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -8,8 +8,11 @@ from typing import Any
 from gateway.program.listening import require_sound_listeners
 from gateway.program.settings import ConfigurationError
 from gateway.program.sound_versions import require_sound_versions
+from gateway.program.telemetry import require_tracing
 from service.program.checks import suspicious_settings
-from service.program.doctor.findings import SOON, Finding, Grade
+from service.program.doctor.findings import SOON, Finding, Grade, counted
+from service.program.doctor.known_keys import check_known_keys
+from service.program.doctor.ports import listeners_of
 from service.program.filter_settings import sale_limits_of, slowness_of
 from service.program.settings import ServiceSettings, callers_of, endpoints_of, vault_keys_of
 from service.store.sqlite.file import require_sound_version, sqlite_version
@@ -42,19 +45,25 @@ def check_settings(settings: ServiceSettings) -> Iterator[Finding]:
         return sale_limits_of(settings.sale_limits, {endpoint.id for endpoint in settings.endpoints})
 
     def ports() -> str:
-        listeners = {**settings.http.listeners(), "grpc": settings.grpc}
+        listeners = listeners_of(settings)
         require_sound_listeners(listeners)
-        return f"{len(listeners)} ports, each protected"
+        return f"{counted(len(listeners), 'port')}, each protected"
+
+    def traces() -> str | None:
+        require_tracing(settings)
+        return settings.tracing.traces_url
 
     def keys() -> int:
         return sum(len(endpoint.control_keys) for endpoint in endpoints_of(settings.endpoints))
 
-    yield _tried("endpoints", lambda: f"{len(settings.endpoints)} with {keys()} control keys")
+    yield _tried("endpoints", lambda: f"{len(settings.endpoints)} with {counted(keys(), 'control key')}")
+    yield from check_known_keys(settings)
     yield _tried("callers", lambda: f"{len(callers_of(settings))} may use the gRPC port")
-    yield _tried("vault", lambda: vault_keys_of(settings.vault) and f"{len(settings.vault.keys)} keys")
-    yield _tried("sale_limits", lambda: limits() and f"{len(settings.sale_limits)} limits")
+    yield _tried("vault", lambda: vault_keys_of(settings.vault) and counted(len(settings.vault.keys), "key"))
+    yield _tried("sale_limits", lambda: limits() and counted(len(settings.sale_limits), "limit"))
     yield _tried("guesses", lambda: slowness_of(settings.guesses, settings.http.limits.in_flight) and "slowed")
     yield _tried("listeners", ports)
+    yield _tried("tracing", traces)
 
 
 def check_files(settings: ServiceSettings, config: Path | None, now: datetime) -> Iterator[Finding]:
