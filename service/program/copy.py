@@ -102,7 +102,7 @@ async def _copy(from_settings: StoreSettings, path: Path, to_settings: StoreSett
         await require_current(from_settings)
     except SchemaMismatch as error:
         raise click.ClickException(f"--from: {error}") from None
-    connection = await connect(create_database(to_settings))
+    connection = await connect(create_database(to_settings), to_settings)
     try:
         await schema.require_current(connection)
         with closing(CopySource(path)) as source:

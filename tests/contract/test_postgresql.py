@@ -1,6 +1,7 @@
 """Settings, commands and nodes on PostgreSQL, as whoever operates them meets them."""
 
 import json
+import os
 import socket
 import socketserver
 import ssl
@@ -98,6 +99,26 @@ def test_a_database_that_can_not_be_reached_is_told_without_the_password(server:
     assert "password authentication failed" in refusal("migrate", f"--store={url.replace(PASSWORD, 'wrong')}")
     assert "no_such" in refusal("migrate", f"--store={server.url('no_such')}")
     assert refusal("migrate", "--store=mysql://x").startswith("store.url: must be ")
+
+
+def test_a_password_that_nobody_gave_is_told_with_the_ways_to_give_it(server: PostgresqlServer, tmp_path: Path) -> None:
+    url = server.url().replace(f":{PASSWORD}@", "@")
+    ways = " (no password was given: store.password_file, SALE_STORE__PASSWORD, PGPASSWORD or ~/.pgpass)"
+    nothing = {**os.environ, "HOME": str(tmp_path)}
+    config = write_config(tmp_path / "sale.toml")
+    serve = ["serve", f"--config={config}", "--http=127.0.0.1:0", "--grpc=127.0.0.1:0"]
+    for command in (["migrate"], serve):
+        told = refusal(*command, f"--store={url}", environment=nothing)
+        assert told.endswith(f'password authentication failed for user "sale"{ways}')
+    assert ways in run("doctor", f"--config={config}", f"--store={url}", "--json", environment=nothing).stdout
+
+    file = tmp_path / ".pgpass"
+    for given in ({"SALE_STORE__PASSWORD": "wrong"}, {"PGPASSWORD": "wrong"}, {}):
+        if not given:
+            file.write_text("*:*:*:*:wrong\n")
+            file.chmod(0o600)
+        told = refusal("migrate", f"--store={url}", environment={**nothing, **given})
+        assert told.endswith('password authentication failed for user "sale"')
 
 
 def test_a_privilege_that_is_missing_is_told_in_one_line(server: PostgresqlServer, tmp_path: Path) -> None:

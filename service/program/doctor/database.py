@@ -50,7 +50,7 @@ async def inspect_database(settings: StoreSettings) -> DatabaseState:
     Raises:
         ConfigurationError: it can't be reached, or does not tell.
     """
-    connection = await connect(create_database(settings))
+    connection = await connect(create_database(settings), settings)
     try:
         async with connection.transaction(readonly=True):
             return await _inspect(connection)

@@ -11,7 +11,7 @@ import random
 import socket
 import time
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, nullcontext, suppress
 from datetime import timedelta
 from functools import partial
@@ -95,7 +95,16 @@ else:
 
 
 class NoServer(Exception):
-    """None of the hosts has a server that takes writes and lets us in; the message tells why of each."""
+    """None of the hosts has a server that takes writes and lets us in; the message tells why of each.
+
+    Args:
+        message: that.
+        refuses_password: whether a server refused for the password, or for want of one.
+    """
+
+    def __init__(self, message: str, *, refuses_password: bool) -> None:
+        super().__init__(message)
+        self.refuses_password = refuses_password
 
 
 class Connection(_AnyConnection):
@@ -283,7 +292,7 @@ class Database:
             for task in attempts:
                 task.cancel()
                 task.add_done_callback(partial(_discard, winner))
-        raise NoServer("; ".join(f"{_host(url)}: {first_line(task.exception())}" for task, url in attempts.items()))
+        raise _no_server({url: task.exception() for task, url in attempts.items()})
 
     def keep(self, connection: Connection) -> None:
         """Use a connection that `connect` has returned for the next work, instead of a new one."""
@@ -475,6 +484,13 @@ class _Undone(Exception):
 
 def _host(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def _no_server(faults: Mapping[str, BaseException | None]) -> NoServer:
+    return NoServer(
+        "; ".join(f"{_host(url)}: {first_line(fault)}" for url, fault in faults.items()),
+        refuses_password=any(isinstance(fault, asyncpg.InvalidPasswordError) for fault in faults.values()),
+    )
 
 
 def first_line(error: BaseException | None) -> str:
