@@ -1,6 +1,7 @@
 """The command `sale-service`."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from service.identifiers import utc_now
 from service.program import maintenance
 from service.program.audit import audit
 from service.program.checks import suspicious_settings
-from service.program.development import banner, with_development_defaults
+from service.program.development import any_ports_named, banner, with_development_defaults
 from service.program.filter_settings import sale_limits_of, slowness_of
 from service.program.new_key import new_key
 from service.program.serve import serve as serve_process
@@ -120,8 +121,9 @@ def serve(
     callers_of(settings)
     require_tracing(settings)
     configure_logs(known_of_call)
-    bind(settings.grpc.listen, "grpc.listen").close()  # gRPC itself would tell in many lines, or share the port
-    sockets = None if no_http else bind_http(settings.http)
+    with any_ports_named() if dev else nullcontext():
+        bind(settings.grpc.listen, "grpc.listen").close()  # gRPC itself would tell in many lines, or share the port
+        sockets = None if no_http else bind_http(settings.http)
     beside = None
     if dev and sockets is not None and not no_sandbox:
         from service.program.sandbox import open_sandbox  # noqa: PLC0415  # a server without it does not load it

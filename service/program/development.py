@@ -1,7 +1,10 @@
 """Development mode: the whole product without configuration, on loopback only."""
 
+import errno
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ DEVELOPER = Caller("developer", frozenset(ROLES.values()))
 
 _METRICS = Address("127.0.0.1", 9464)
 """If it is free, or any other port."""
+_ANY_PORTS = "--http 127.0.0.1:0 --grpc 127.0.0.1:0 take any free ports"
 _STORE = "sqlite:///var/dev.db"
 """Not the usual one: tokens that anybody could ask for here must count nowhere else."""
 _ENDPOINT = {"id": ENDPOINT_ID, "provider": "SBC", "control_keys": [CONTROL_KEY], "currencies": ["EUR", "USD", "RUB"]}
@@ -40,6 +44,21 @@ def with_development_defaults(settings: ServiceSettings) -> ServiceSettings:
     )
     metrics = settings.metrics or ListenerSettings(listen=_METRICS)
     return settings.in_development(endpoints, grpc, store, http, metrics)
+
+
+@contextmanager
+def any_ports_named() -> Iterator[None]:
+    """Name a way out where a port is taken: by a server of before, most often.
+
+    Raises:
+        ConfigurationError: a port can't be bound.
+    """
+    try:
+        yield
+    except ConfigurationError as error:
+        if isinstance(error.__context__, OSError) and error.__context__.errno == errno.EADDRINUSE:
+            raise ConfigurationError(f"{error}; {_ANY_PORTS}") from None
+        raise
 
 
 def pages_of(settings: ServiceSettings) -> Development | None:

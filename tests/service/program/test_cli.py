@@ -125,6 +125,20 @@ def test_development_mode_prints_a_command_that_initiates_a_sale(tmp_path: Path)
     assert "00000000-1111-2222-3333-444444444444" in banner
 
 
+def test_development_mode_names_a_way_out_where_a_port_is_taken(tmp_path: Path, taken: str) -> None:
+    free = "127.0.0.1:0"
+    way_out = "; --http 127.0.0.1:0 --grpc 127.0.0.1:0 take any free ports"
+    for http, grpc, setting in ((taken, free, "http.listen"), (free, taken, "grpc.listen")):
+        ports = [f"--http={http}", f"--grpc={grpc}", f"--store=sqlite:///{tmp_path}/sale.db"]
+        in_use = f"{setting}: can't listen on {taken}: Address already in use"
+
+        assert wrong("sale-service", "serve", "--dev", *ports) == in_use + way_out
+        assert wrong("sale-service", "serve", f"--config={write_config(tmp_path / 'sale.toml')}", *ports) == in_use
+    assert "free ports" not in wrong(
+        "sale-service", "serve", "--dev", "--http=127.0.0.1:0", "--grpc=localhost.invalid:1"
+    )
+
+
 def test_the_sandbox_of_development_mode_is_for_this_host_and_for_trying(tmp_path: Path, taken: str) -> None:
     config = str(write_config(tmp_path / "sale.toml"))
     dev = ["sale-service", "serve", "--dev", "--http=127.0.0.1:0", "--grpc=127.0.0.1:0"]
