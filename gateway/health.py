@@ -1,5 +1,6 @@
 """Whether the gateway is alive, and whether it can serve."""
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -68,11 +69,13 @@ class Ready:
         if response.status != HealthCheckResponse.SERVING:
             raise _unavailable("The service can't serve now.")
         if time.monotonic() >= self._admitted_until:
-            await self._require_admission()
+            # In a context of its own: what a service in this process notes of the call is not about this request.
+            await asyncio.create_task(self._require_admission())
         await send_json(scope, send, 200, b'{"status":"ready"}')
 
     async def _require_admission(self) -> None:
-        # Whoever may call is told that this is no request; health checks are answered to everybody.
+        # Whoever may call is told that this is no request; health checks are answered to everybody. Only such a
+        # question is empty, a request has an invoice id at least: the service does not count it as a refusal.
         try:
             await self._sales.CheckSale(CheckSaleRequest(), timeout=self._deadline_seconds)
         except grpc.aio.AioRpcError as error:

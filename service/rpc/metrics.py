@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import grpc
 from connectingparty.sale.v1.error_reason_pb2 import ErrorReason
+from connectingparty.sale.v1.sale_service_pb2 import CheckSaleRequest
 
 from service.call_log import known_of_call
 from service.meters import Count, Distribution, Meters
@@ -16,6 +17,9 @@ from service.rpc.status import status_name
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _RPC = ("grpc_type", "grpc_service", "grpc_method")
 _WRONG_CONTROL = ("ReceiveCallback", str(ErrorReason.ERROR_REASON_CONTROL_MISMATCH))
+
+_QUESTION = CheckSaleRequest()
+"""A gateway that is asked whether it is ready asks so whether it is let in: to be refused for this is a good answer."""
 
 
 class _Rpc(NamedTuple):
@@ -75,7 +79,7 @@ class RpcMetrics(CallInterceptor):
             return response
         except grpc.aio.AbortError:
             status = context.code()
-            self._note_refusal(rpc.labels[-1])
+            self._note_refusal(rpc.labels[-1], request)
             raise
         finally:
             if (end := self._ends.get((method, status))) is None:
@@ -84,8 +88,10 @@ class RpcMetrics(CallInterceptor):
             end[0].inc()
             end[1].observe(perf_counter() - began)
 
-    def _note_refusal(self, name: str) -> None:
+    def _note_refusal(self, name: str, request: Any) -> None:
         known = known_of_call()
+        if known.get("code") == ErrorReason.ERROR_REASON_INVALID_FIELD and request == _QUESTION:
+            return
         if "code" in known:  # otherwise it was refused before it was looked at, which is counted elsewhere
             self._refusals.labels(name, str(known["code"]), known.get("provider") or "").inc()
 

@@ -138,6 +138,16 @@ def test_no_secret_and_no_id_is_in_a_metric(measured: Deployment) -> None:
     assert [secret for secret in secrets if secret in text] == []
 
 
+def test_to_ask_whether_it_is_ready_is_no_refusal(measured: Deployment) -> None:
+    assert measured.http.client.get("/readyz").status_code == 200
+    time.sleep(HAND_ON_SECONDS)
+
+    assert scrape(measured.service).total("sale_refusals_total", method="CheckSale", code="1001") == 0
+    (line,) = [event for event in measured.gateway.events() if event.get("route") == "/readyz"]
+    assert line["status"] == 200
+    assert "code" not in line
+
+
 def test_nothing_but_get_metrics_is_answered(measured: Deployment) -> None:
     base = f"http://{measured.gateway.metrics}"
     for path in ("/", "/metrics/", "/healthz", "/sale/initiate-sale"):
