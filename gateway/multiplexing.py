@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -43,6 +43,7 @@ class MultiplexedChannel(grpc.aio.Channel):
         channel: to the service; closed with this one.
         metadata: sent with every unary call, or once with the stream that carries it.
         max_waiting: how many calls of a stream may wait for their answers; more fail at once.
+        explain: returns what the log tells besides of an error that broke a stream.
     """
 
     def __init__(
@@ -51,7 +52,9 @@ class MultiplexedChannel(grpc.aio.Channel):
         metadata: Sequence[tuple[str, str]] = (),
         *,
         max_waiting: int = _MAX_WAITING,
+        explain: Callable[[grpc.aio.AioRpcError], Mapping[str, str]] = lambda error: {},
     ) -> None:
+        self._explain = explain
         self._channel = channel
         self.max_waiting = max_waiting
         self.metadata = metadata
@@ -121,7 +124,8 @@ class MultiplexedChannel(grpc.aio.Channel):
     def _tell_broken(self, error: grpc.aio.AioRpcError) -> None:
         if (now := time.monotonic()) >= self._next_line:
             self._next_line = now + _LOG_SECONDS
-            _log.warning("stream to the service broken", status=error.code().name, details=error.details())
+            told = {"status": error.code().name, "details": error.details(), **self._explain(error)}
+            _log.warning("stream to the service broken", **told)
 
 
 class _Stream:

@@ -14,6 +14,10 @@ from gateway.program.values import Address
 
 PATIENCE_SECONDS = 5.0
 READY = "ready"
+_WHERE_TO_LOOK = (
+    ' The log of the gateway tells why: "stream to the service broken" with cause and settings, or "the service refuses'
+    ' the gateway".'
+)
 
 
 @click.command()
@@ -25,20 +29,22 @@ def ready(config: Path | None, http: str | None) -> None:
 
     It is asked as /readyz is, with the settings of the program that serves.
     """
-    tell_http(load_settings(GatewaySettings, config, {"http": {"listen": http}}).http)
+    settings = load_settings(GatewaySettings, config, {"http": {"listen": http}}).http
+    tell_http(settings, _WHERE_TO_LOOK)
 
 
-def tell_http(settings: HttpSettings) -> None:
+def tell_http(settings: HttpSettings, where_to_look: str = "") -> None:
     """Ask the JSON port, print `ready`, and end with exit code 1 where it is not.
 
     Args:
         settings: of the port.
+        where_to_look: follows what it answers instead.
     """
     connection = _connection(settings)
     try:
         connection.request("GET", "/readyz")
         answer = connection.getresponse()
-        tell("" if answer.status == http.client.OK else answer.read().decode(errors="replace"))
+        tell("" if answer.status == http.client.OK else answer.read().decode(errors="replace") + where_to_look)
     except (OSError, http.client.HTTPException) as error:
         tell(f"http.listen: {settings.listen} can't be asked: {error}")
     finally:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 import grpc
 import structlog
@@ -15,6 +16,7 @@ from gateway.program.metrics_port import MetricsPlace
 from gateway.program.process import run_server
 from gateway.program.reloading import SettingsSource, waiting_for_restart
 from gateway.program.service_access import authorization_of, credentials_of
+from gateway.program.service_faults import explain
 from gateway.program.settings import ConfigurationError, GatewaySettings, load_settings
 from gateway.program.telemetry import Telemetry, known_of_trace
 
@@ -100,7 +102,8 @@ def _channel_to_service(settings: GatewaySettings) -> MultiplexedChannel:
         if credentials is None
         else grpc.aio.secure_channel(address, credentials, options=_CHANNEL_OPTIONS)
     )
-    return MultiplexedChannel(channel, authorization_of(settings.service))
+    explained = partial(explain, settings=settings)
+    return MultiplexedChannel(channel, authorization_of(settings.service), explain=explained)
 
 
 def serve(

@@ -16,6 +16,7 @@ from grpc_status import rpc_status
 
 from gateway.program.options import config_option, one_line_errors
 from gateway.program.service_access import authorization_of, credentials_of
+from gateway.program.service_faults import cause_of
 from gateway.program.settings import load_settings
 from gateway.program.values import Address
 from service.program.settings import ServiceSettings
@@ -82,7 +83,7 @@ class Remote:
         reason = reason_of(error)
         if reason is None:
             return click.ClickException(
-                f"can't reach the service at {self.address}: {error.details() or error.code().name}. Does sale-service"
+                f"can't reach the service at {self.address}: {cause_of(error, self.address)}. Does sale-service"
                 " run there? --service HOST:PORT names another place; a port with TLS needs --tls-ca."
             )
         role = Role.Name(_method(rpc).GetOptions().Extensions[access].role).removeprefix("ROLE_").lower()

@@ -13,6 +13,7 @@ from typing import Any
 
 import grpc
 import pytest
+from click.testing import CliRunner
 from connectingparty.multiplex.v1.multiplex_service_pb2 import Call, MultiplexRequest
 from connectingparty.multiplex.v1.multiplex_service_pb2_grpc import MultiplexServiceStub
 from connectingparty.sale.v1.access_token_service_pb2 import IssueAccessTokenRequest
@@ -21,7 +22,8 @@ from connectingparty.sale.v1.sale_service_pb2 import ListSalesRequest, WatchSale
 from connectingparty.sale.v1.sale_service_pb2_grpc import SaleServiceStub
 
 from service.callers import hash_key
-from tests.certificates import Authority, CertificateFiles
+from service.program.cli import main
+from tests.certificates import HOST, Authority, CertificateFiles
 from tests.merchant import initiate_document, write_config
 from tests.running import ANY_PORT, CHANNEL_OPTIONS, Program, running, service_arguments
 from tests.transports import OverHttp, error_answer
@@ -33,10 +35,10 @@ LIST = "/connectingparty.sale.v1.SaleService/ListSales"
 class Tls:
     """A service with TLS, what it trusts, and who calls it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, host: str = HOST) -> None:
         self.folder = folder
         self.authority = Authority(folder)
-        self.server = self.authority.server()
+        self.server = self.authority.server(host=host)
         self.reader = self.authority.client("reader", "reader.shop.example")
         self.gateway = self.authority.client("gateway", "gateway.shop.example")
         self.config = self.configure()
@@ -206,7 +208,29 @@ def test_a_client_is_not_told_what_is_wrong_between_gateway_and_service(
     assert answer.headers["Retry-After"] == "1"
     assert ready == 503
     assert (line["level"], line["status"]) == ("warning", status)
+    if is_key:
+        assert line["settings"] == "service.key_file, service.tls_cert"
+    else:
+        assert line["settings"] == "http.service, service.tls_ca"
+        assert line["cause"] == "the certificate there is not trusted: certificate signature failure"
     assert key not in log
+
+
+def test_a_certificate_for_another_name_is_told_to_whoever_runs_the_gateway_or_a_command(tmp_path: Path) -> None:
+    tls = Tls(tmp_path, host="shop.example")
+    cause = "the certificate there is not for 127.0.0.1: name the host as the certificate does"
+    with (
+        tls.serve() as program,
+        gateway_of(tls, program, tmp_path, GATEWAY_KEY, tls.authority) as gateway,
+        gateway.client() as client,
+    ):
+        assert client.get("/readyz").status_code == 503
+        line = gateway.wait_for_event("stream to the service broken")
+        command = ["sales", "list", f"--service={program.grpc}", f"--tls-ca={tls.authority.certificate}"]
+        told = CliRunner().invoke(main, command).stderr
+
+    assert (line["settings"], line["cause"]) == ("http.service, service.tls_ca", cause)
+    assert told.startswith(f"Error: can't reach the service at {program.grpc}: {cause}. Does sale-service run there?")
 
 
 def test_certificates_are_replaced_without_a_stream_being_dropped(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def test_who_serves_is_ready_and_who_does_not_is_told(tmp_path: Path) -> None:
         deployment.service.kill()
         code, line = ready("sale-gateway", f"--http={deployment.gateway.http}")
         assert (code, "The service can't" in line) == (1, True)
+        assert '"stream to the service broken"' in line
         code, line = ready("sale-service", "--no-http", f"--grpc={deployment.service.grpc}")
         assert (code, line.startswith(f"grpc.listen: {deployment.service.grpc} can't be asked: ")) == (1, True)
 
