@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -64,6 +65,10 @@ class Unreachable(PeerError):
 
 class NoAnswer(Unreachable):
     """The server has the request, and gave no answer in time: whether it does what it says is not known."""
+
+
+class WithoutTls(Unreachable):
+    """What answers there speaks no TLS."""
 
 
 class NotUnderstood(PeerError):
@@ -181,11 +186,20 @@ class Peer:
         except TooLong as error:
             raise NotUnderstood(f"{method} {url}: {error}") from None
         except httpx2.RequestError as error:
+            if _is_without_tls(error):
+                raise WithoutTls(self.base_url, "speaks no TLS there; try http://") from None
             raise Unreachable(self.base_url, str(error) or type(error).__name__) from None
         seconds = time.perf_counter() - begun
         exchange = Exchange(method, url, sent, received.status, _json_of(received.body), seconds)
         self._observe(exchange)
         return exchange
+
+
+def _is_without_tls(error: BaseException | None) -> bool:
+    """Whether a connection failed because its other side does not speak TLS, which only the first cause tells."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error is not None and error.reason == "WRONG_VERSION_NUMBER"
 
 
 def _json_of(body: bytes) -> Any:

@@ -14,6 +14,7 @@ from gateway.simulation.reports import Report, report_of
 from gateway.simulation.sales import Outcome, Pace, Simulation, Step, Terms
 
 _NAMES = ", ".join(card.name for card in CARDS)
+_NO_SUCH_SALE = "1104"
 _duration = partial(click.option, type=seconds, metavar="DURATION", show_default=True)
 
 
@@ -102,6 +103,8 @@ def simulate(
     figures = asyncio.run(_simulate(run, report_of(as_json=as_json, shows_secrets=show_secrets)))
     for url in figures.unreachable:
         click.echo(f"Error: {_advice(run, url)}", err=True)
+    if figures.refusals[_NO_SUCH_SALE]:
+        click.echo(f"Hint: {_hint(run)}", err=True)
     if figures.faults:
         raise SystemExit(1)
 
@@ -135,6 +138,13 @@ async def _simulate(run: _Run, report: Report) -> Figures:
         await simulation.close()
     report.end(figures)
     return figures
+
+
+def _hint(run: _Run) -> str:
+    return (
+        f"Is {run.gateway} the sandbox of {run.server}? A sandbox checks at its own --target; the banner of make serve"
+        " names the right one for --gateway."
+    )
 
 
 def _advice(run: _Run, url: str) -> str:

@@ -27,6 +27,8 @@ class Figures:
         self.faults: Counter[str] = Counter()
         """Of the sales that did not go as promised."""
         self.unreachable: Counter[str] = Counter()
+        self.refusals: Counter[str] = Counter()
+        """Codes by which a payment gateway refused sales that it should have taken."""
         self._seconds: dict[str, list[float]] = {}
 
     def note_step(self, step: Step) -> None:
@@ -38,6 +40,7 @@ class Figures:
         self.ended[outcome.ended] += 1
         if not outcome.is_as_promised:
             self.faults[outcome.fault] += 1
+            self.refusals[outcome.refusal] += bool(outcome.refusal)
         if outcome.unreachable:
             self.unreachable[outcome.unreachable] += 1
         self._seconds.setdefault(_WHOLE_SALE, []).append(outcome.seconds)

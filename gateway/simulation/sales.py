@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.parties.consumer_app import ConsumerApp, Decision, OpenedSale, State, card_of, saved_card_of
-from gateway.parties.exchanges import Document, Exchange, NoAnswer, Peer, PeerError, Refused, Unreachable
+from gateway.parties.exchanges import (
+    Document,
+    Exchange,
+    NoAnswer,
+    Peer,
+    PeerError,
+    Refused,
+    Unreachable,
+    WithoutTls,
+)
 from gateway.sandbox.cards import AMOUNTS, NO_ANSWER, REFUSED, Card
 from gateway.simulation.confirmation_page import ConfirmationPage
 
@@ -59,6 +68,8 @@ class Outcome:
     """Why it is not as promised, or why it was refused."""
     unreachable: str = ""
     """Base URL of the server that gave no answer."""
+    refusal: str = ""
+    """Code of the error by which the payment gateway refused it."""
     invoice_id: str = ""
     client_card_id: str = ""
     """Of the card that was saved."""
@@ -137,7 +148,7 @@ class Simulation:
             await self._go_through(outcome, terms, saved_as)
         except PeerError as error:
             outcome.fault = str(error)
-            if isinstance(error, Unreachable) and not outcome.is_as_promised:
+            if isinstance(error, Unreachable) and not (isinstance(error, WithoutTls) or outcome.is_as_promised):
                 outcome.unreachable = error.base_url
         except UnicodeError:
             outcome.fault = "what was answered can't be sent on: it is no Unicode"
@@ -162,8 +173,9 @@ class Simulation:
         step("perform sale")
         try:
             session = await self._app.perform_sale(opened, token, terms.amount_centis, terms.currency, funds)
-        except Refused:
+        except Refused as error:
             outcome.ended = REFUSED
+            outcome.refusal = error.code
             raise
         except NoAnswer:
             outcome.ended = NO_ANSWER

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ class Shop:
     """A server in development mode with its sandbox, and the command."""
 
     def __init__(self, server: Program, sandbox: str) -> None:
+        self.server = server
         self._where = ["--server", f"http://{server.http}", "--gateway", f"http://{sandbox}"]
 
     def simulate(self, *options: str, environment: dict[str, str] | None = None) -> Result:
@@ -147,6 +149,31 @@ def test_a_server_that_is_not_there_is_told_with_the_way_to_start_it(shop: Shop)
     no_gateway = shop.simulate("--gateway=http://127.0.0.1:1")
     assert no_gateway.exit_code == 1
     assert no_gateway.stderr.startswith("Error: payment gateway not reachable at http://127.0.0.1:1: ")
+
+
+def test_a_sandbox_that_checks_at_another_server_is_hinted_at(shop: Shop, tmp_path: Path) -> None:
+    other = ["sale-service", "serve", "--dev", "--no-sandbox", f"--http={ANY_PORT}", f"--grpc={ANY_PORT}"]
+    with running([*other, f"--store=sqlite:///{tmp_path}/sale.db"], tmp_path / "log") as server:
+        url = f"http://{server.http}"
+        strange = shop.simulate(f"--server={url}")
+
+    assert strange.exit_code == 1
+    assert "REFUSED, 1104 INVALID_REQUEST" in strange.stdout
+    assert re.fullmatch(rf"Hint: Is http://\S+ the sandbox of {url}\? A sandbox .* for --gateway\.\n", strange.stderr)
+
+
+def test_a_refusal_that_the_card_promises_needs_no_hint(shop: Shop) -> None:
+    assert shop.simulate("--card=wrong-signature").stderr == ""
+
+
+def test_a_port_without_tls_is_told_to_be_there_rather_than_to_be_started(shop: Shop) -> None:
+    url = f"https://{shop.server.http}"
+    plain = shop.simulate(f"--server={url}")
+
+    assert plain.exit_code == 1
+    assert f"FAILED, {url}: speaks no TLS there; try http://" in plain.stdout
+    assert "SSL" not in plain.output
+    assert plain.stderr == ""
 
 
 @pytest.mark.parametrize(
