@@ -25,6 +25,21 @@ class Fault(Exception):
         self.sequence = sequence
 
 
+class UnexplainedSignature(Fault):
+    """A signature is wrong, and none of the common mistakes makes it: the control key may be another one.
+
+    Args:
+        expected: as of `Fault`.
+        got: as of `Fault`.
+        exchange: that brought it.
+        endpoint_id: whose control key it would be.
+    """
+
+    def __init__(self, expected: str, got: str, exchange: Exchange, endpoint_id: str) -> None:
+        super().__init__(expected, got, exchange)
+        self.endpoint_id = printable(endpoint_id)
+
+
 class Faults(Exception):
     """A requirement does not hold in several cases."""
 

@@ -11,15 +11,16 @@ from rich.text import Text
 from gateway.conformance.catalogue import SUBJECTS
 from gateway.conformance.curl import curl_line
 from gateway.conformance.exchanges import MAX_SHOWN
-from gateway.conformance.faults import Fault
+from gateway.conformance.faults import Fault, UnexplainedSignature
 from gateway.conformance.requirements import Requirement, Severity
-from gateway.conformance.runner import Finding, Verdict
+from gateway.conformance.runner import WITHOUT_KEY, Finding, Verdict, holds
 from gateway.conformance.wire import Tls
 
 _STYLES = {Verdict.HOLDS: "green", Verdict.FAILS: "bold red", Verdict.SKIPPED: "dim", Verdict.BLOCKED: "yellow"}
 _SIGNS = {Verdict.HOLDS: "✓", Verdict.FAILS: "✗", Verdict.SKIPPED: "-", Verdict.BLOCKED: "?"}
 _PLAIN_WIDTH = 120
 _MAX_FAULTS = 3
+_FOR_WANT = "for want of the control key"
 _WIDTHS = {"id": 31, "counts": 6}
 
 
@@ -60,23 +61,29 @@ def print_report(console: Console, findings: Sequence[Finding], tls: Tls, *, ver
         if finding.verdict is Verdict.FAILS:
             _print_failure(console, finding, tls, verbose=verbose)
     _print_blocked(console, [finding for finding in findings if finding.verdict is Verdict.BLOCKED], tls)
+    _print_suspicion(console, findings)
     console.print()
     console.print(last, soft_wrap=True)
 
 
-def summary(findings: Sequence[Finding], *, strict: bool, seconds: float) -> Text:
+def summary(findings: Sequence[Finding], *, strict: bool, no_skips: bool, seconds: float) -> Text:
     """Return the last line: how many hold, and what that means.
 
     Args:
         findings: of a run.
         strict: whether SHOULD counts too.
+        no_skips: whether what was skipped counts as what does not hold.
         seconds: that it took.
     """
     counts = Counter(each.verdict for each in findings)
-    told = ", ".join(f"{verdict} {counts[verdict]}" for verdict in Verdict if counts[verdict])
+    skipped = _skipped(findings)
+    told = ", ".join(f"{verdict} {counts[verdict]}" for verdict in Verdict if counts[verdict]) + skipped
     failed = Counter(each.requirement.severity for each in findings if each.verdict in {Verdict.FAILS, Verdict.BLOCKED})
     if not failed.total():
-        style, meaning = "bold green", "nothing is wrong"
+        is_sound = holds(findings, strict=strict, no_skips=no_skips)
+        style = "bold green" if is_sound else "bold red"
+        meaning = f"nothing{' of what was tested' if skipped else ''} is wrong"
+        meaning += "" if is_sound else ", but --no-skips lets what was skipped count"
     elif not failed[Severity.MUST]:
         style = "bold red" if strict else "yellow"
         meaning = (
@@ -87,6 +94,15 @@ def summary(findings: Sequence[Finding], *, strict: bool, seconds: float) -> Tex
         parts = (f"{failed[each]} that {each} hold {_do(failed[each])} not" for each in Severity if failed[each])
         meaning = ", ".join(parts)
     return Text(f"{len(findings)} requirements in {seconds:.1f} s: {told}; {meaning}.", style=style)
+
+
+def _skipped(findings: Sequence[Finding]) -> str:
+    """Return why what was skipped was; empty if nothing was."""
+    reasons = Counter(each.reason for each in findings if each.verdict is Verdict.SKIPPED)
+    if set(reasons) == {WITHOUT_KEY}:
+        return f" {_FOR_WANT}"
+    told = (f"{count} {_FOR_WANT if reason == WITHOUT_KEY else f'as {reason}'}" for reason, count in reasons.items())
+    return f" ({', '.join(told)})" if reasons else ""
 
 
 def _do(count: int) -> str:
@@ -164,6 +180,17 @@ def _print_failure(console: Console, finding: Finding, tls: Tls, *, verbose: boo
         _print_fault(console, fault, tls, verbose=verbose)
     if len(shown) < len(finding.faults):
         console.print(f"  and {len(finding.faults) - len(shown)} more; -v shows them", soft_wrap=True)
+
+
+def _print_suspicion(console: Console, findings: Sequence[Finding]) -> None:
+    """Print what is the matter where every signature is wrong, and for no reason that is known."""
+    signed = [each for each in findings if each.requirement.needs_key and "signature" in each.requirement.id]
+    tested = [each.faults for each in signed if each.verdict in {Verdict.HOLDS, Verdict.FAILS}]
+    unexplained = [[each for each in faults if isinstance(each, UnexplainedSignature)] for faults in tested]
+    if len(tested) > 1 and all(unexplained):
+        ids = ", ".join(sorted({each.endpoint_id for part in unexplained for each in part}))
+        console.print()
+        console.print(f"All signatures fail alike: is this the control key of endpoint {ids}?", soft_wrap=True)
 
 
 def _print_blocked(console: Console, findings: Sequence[Finding], tls: Tls) -> None:

@@ -13,6 +13,8 @@ from gateway.conformance.trade import AT_ONCE, Terms, Trade
 from gateway.conformance.wire import Wire
 from gateway.parties.receiving import printable
 
+WITHOUT_KEY = "it needs the control key: give --control-key-file"
+"""Why what takes the control key is skipped without one."""
 _BESIDE = 16
 """How many requests of those that wait are under way at once."""
 
@@ -42,15 +44,17 @@ class Finding:
     seconds: float = 0.0
 
 
-def holds(findings: Sequence[Finding], *, strict: bool) -> bool:
+def holds(findings: Sequence[Finding], *, strict: bool, no_skips: bool = False) -> bool:
     """Tell whether everything that counts holds.
 
     Args:
         findings: of a run.
         strict: whether SHOULD counts too.
+        no_skips: whether what was skipped counts as what does not hold.
     """
+    sound = {Verdict.HOLDS} if no_skips else {Verdict.HOLDS, Verdict.SKIPPED}
     counting = (each for each in findings if strict or each.requirement.severity is Severity.MUST)
-    return all(each.verdict in {Verdict.HOLDS, Verdict.SKIPPED} for each in counting)
+    return all(each.verdict in sound for each in counting)
 
 
 class Runner:
@@ -95,7 +99,7 @@ class Runner:
 
     async def _find(self, requirement: Requirement) -> Finding:
         if requirement.needs_key and self._terms.control_key is None:
-            return Finding(requirement, Verdict.SKIPPED, reason="it needs the control key: give --control-key-file")
+            return Finding(requirement, Verdict.SKIPPED, reason=WITHOUT_KEY)
         try:
             slots = self._beside if requirement.waits else self._slots
             await requirement.test(Trade(self._terms, self._wire, slots, self._refusals))

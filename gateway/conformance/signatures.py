@@ -9,13 +9,15 @@ from typing import Any
 
 from gateway.conformance.documents import Checked, Sale, member_of
 from gateway.conformance.exchanges import Exchange
-from gateway.conformance.faults import Fault
+from gateway.conformance.faults import Fault, UnexplainedSignature
 from gateway.conformance.requirements import Subject
 from gateway.conformance.trade import Trade
 from gateway.parties import signatures
 
 VECTORS: list[dict[str, Any]] = json.loads(Path(__file__).with_name("vectors.json").read_text())
 """The worked examples of the contract."""
+
+_UNEXPLAINED = "another control key, or other parts in another order"
 
 SUBJECT = Subject("kit", "This kit itself", "contract, Signatures: the worked examples")
 
@@ -76,7 +78,7 @@ def require_session_signature(trade: Trade, sale: Sale) -> None:
         str(sale.amount_centis),
         sale.currency,
     ]
-    _require(trade, "session.signature", expected, sale.signature, parts, sale.opening)
+    _require(trade, "session.signature", expected, sale.signature, parts, sale.opening, sale.endpoint_id)
 
 
 def require_check_signature(trade: Trade, checked: Checked, server_card_id: str = "") -> None:
@@ -96,7 +98,7 @@ def require_check_signature(trade: Trade, checked: Checked, server_card_id: str 
     )
     parts = [sale.serial_number, sale.nonce, sale.endpoint_id, sale.invoice_id, server_card_id]
     got = str(member_of(checked.answer, "session.checkSignature"))
-    _require(trade, "session.checkSignature", expected, got, parts, checked.exchange)
+    _require(trade, "session.checkSignature", expected, got, parts, checked.exchange, sale.endpoint_id)
 
 
 def require_notification_signature(trade: Trade, sale: Sale, exchange: Exchange, got: str) -> None:
@@ -107,14 +109,19 @@ def require_notification_signature(trade: Trade, sale: Sale, exchange: Exchange,
     """
     ids = {"nonce": sale.nonce, "endpoint_id": sale.endpoint_id, "invoice_id": sale.invoice_id}
     expected = signatures.notification_signature(trade.control_key, **ids)
-    _require(trade, "session.checkSignature", expected, got, list(ids.values()), exchange)
+    _require(trade, "session.checkSignature", expected, got, list(ids.values()), exchange, sale.endpoint_id)
 
 
-def _require(trade: Trade, name: str, expected: str, got: str, parts: Sequence[str], exchange: Exchange) -> None:
+def _require(
+    trade: Trade, name: str, expected: str, got: str, parts: Sequence[str], exchange: Exchange, endpoint_id: str
+) -> None:
     if signatures.same_signature(expected, got):
         return
     mistake = likely_mistake(trade.control_key, parts, got)
-    raise Fault(f"{name} {expected}, over {'|'.join(parts)}", f"{got} ({mistake})", exchange)
+    told = f"{name} {expected}, over {'|'.join(parts)}", f"{got} ({mistake})"
+    if mistake == _UNEXPLAINED:
+        raise UnexplainedSignature(*told, exchange, endpoint_id)
+    raise Fault(*told, exchange)
 
 
 def likely_mistake(control_key: str, parts: Sequence[str], got: str) -> str:
@@ -130,7 +137,7 @@ def likely_mistake(control_key: str, parts: Sequence[str], got: str) -> str:
     for mistake, made in _mistakes(control_key, right, parts, message):
         if signatures.same_signature(made, got):
             return mistake
-    return "another control key, or other parts in another order"
+    return _UNEXPLAINED
 
 
 def _mistakes(key: str, right: bytes, parts: Sequence[str], message: str) -> Iterator[tuple[str, str]]:

@@ -73,6 +73,7 @@ class _NotReachable(click.ClickException):
     help="How long to wait for an answer.",
 )
 @click.option("--strict", is_flag=True, help="Let what SHOULD hold count for the exit code too.")
+@click.option("--no-skips", is_flag=True, help="Let what was skipped count for the exit code too.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
 @click.option("--list", "only_list", is_flag=True, help="Print what is tested, and test nothing.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell sources and times, and every fault with its answer in full.")
@@ -85,6 +86,7 @@ def verify(
     as_json: bool,
     only_list: bool,
     strict: bool,
+    no_skips: bool,
     verbose: bool,
     **options: Any,
 ) -> None:
@@ -94,7 +96,8 @@ def verify(
     tests. Tells what holds, and for the rest a line of curl that shows it. What MUST hold is in the documents or needed
     by payment gateways and apps; what SHOULD hold another server could choose otherwise.
 
-    Exit code 0: all that MUST holds. 1: something does not. 2: wrong options, or the server can't be reached.
+    Exit code 0: all that MUST holds, or was skipped. 1: something does not. 2: wrong options, or the server can't be
+    reached.
     """
     try:
         requirements = chosen(only, skip)
@@ -111,12 +114,11 @@ def verify(
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal need not know Cyrillic
     if as_json:
-        click.echo(_document(terms, findings, tls, strict=strict, seconds=seconds))
+        click.echo(_document(terms, findings, tls, strict=strict, no_skips=no_skips, seconds=seconds))
     else:
-        print_report(
-            console_for(), findings, tls, verbose=verbose, last=summary(findings, strict=strict, seconds=seconds)
-        )
-    sys.exit(0 if holds(findings, strict=strict) else 1)
+        last = summary(findings, strict=strict, no_skips=no_skips, seconds=seconds)
+        print_report(console_for(), findings, tls, verbose=verbose, last=last)
+    sys.exit(0 if holds(findings, strict=strict, no_skips=no_skips) else 1)
 
 
 def _terms(target: str | None, control_key: str | None, options: Mapping[str, Any]) -> Terms:
@@ -226,11 +228,14 @@ class _Progress:
             self._status.update(f"{self._done} of {self._total}: {finding.requirement.id} {finding.verdict}")
 
 
-def _document(terms: Terms, findings: Sequence[Finding], tls: Tls, *, strict: bool, seconds: float) -> str:
+def _document(
+    terms: Terms, findings: Sequence[Finding], tls: Tls, *, strict: bool, no_skips: bool, seconds: float
+) -> str:
     document = {
         "target": terms.target,
-        "holds": holds(findings, strict=strict),
+        "holds": holds(findings, strict=strict, no_skips=no_skips),
         "strict": strict,
+        "noSkips": no_skips,
         "seconds": round(seconds, 3),
         "requirements": [as_document(finding, tls) for finding in findings],
     }

@@ -20,6 +20,8 @@ from tests.running import ANY_PORT, PROGRAMS, Program, running, service_argument
 
 QUICK = ("--only=initiate.success", "--only=check.confirms", "--only=callback.accepted", "--only=kit")
 
+SKIPPED = ("--only=auth.request-access-token", "--only=callback.accepted")
+
 
 def verify(*arguments: str, key: str | None = None) -> Result:
     """Run the command with a control key, or without one."""
@@ -101,6 +103,16 @@ def test_a_wrong_control_key_is_told_for_people_with_a_line_that_shows_it(develo
     assert "invoiceId" in shown.stdout
 
 
+def test_signatures_that_all_fail_alike_let_the_control_key_be_suspected(development: str) -> None:
+    signatures = ("--only=initiate.signature", "--only=check.signature")
+    wrong = verify(f"--target={development}", *signatures, key=SBC.control_key)
+    right = verify(f"--target={development}", *signatures, key=CONTROL_KEY)
+
+    *_, suspicion, _, _ = wrong.stdout.splitlines()
+    assert suspicion == "All signatures fail alike: is this the control key of endpoint 1111?"
+    assert "alike" not in right.stdout
+
+
 def test_what_can_not_be_tested_before_something_else_holds_is_told_with_the_reason(development: str) -> None:
     ended = verify(f"--target={development}", "--currency=SEK", "--only=initiate.success", "--only=check.confirms")
 
@@ -114,7 +126,25 @@ def test_without_the_control_key_the_rest_is_tested(development: str) -> None:
 
     assert ended.exit_code == 0
     assert "[skipped: it needs the control key" in " ".join(ended.stdout.split())
-    assert "holds 3, skipped 1; nothing is wrong" in ended.stdout
+    assert "holds 3, skipped 1 for want of the control key; nothing of what was tested is wrong." in ended.stdout
+
+
+def test_what_was_skipped_counts_where_that_is_asked_for(development: str) -> None:
+    required = verify(f"--target={development}", *QUICK, "--no-skips")
+    document = verify(f"--target={development}", *QUICK, "--no-skips", "--json")
+    whole = verify(f"--target={development}", *QUICK, "--no-skips", key=CONTROL_KEY)
+
+    assert required.exit_code == 1
+    assert "nothing of what was tested is wrong, but --no-skips lets what was skipped count." in required.stdout
+    assert (document.exit_code, json.loads(document.stdout)["holds"]) == (1, False)
+    assert (whole.exit_code, "holds 4; nothing is wrong." in whole.stdout) == (0, True)
+
+
+def test_reasons_of_skipping_are_told_apart(development: str) -> None:
+    ended = verify(f"--target={development}", "--access-token=" + "0" * 64, *SKIPPED)
+
+    assert "(1 as --access-token says that the server gives none out, 1 for want of the control key)" in ended.stdout
+    assert ended.exit_code == 0
 
 
 def test_the_list_tells_ids_and_where_they_come_from() -> None:

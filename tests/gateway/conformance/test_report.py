@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from gateway.conformance.exchanges import Exchange, Request
 from gateway.conformance.faults import Fault, NotTested
 from gateway.program.verify import verify
-from tests.gateway.conformance.reference_server import Flaw, ReferenceServer
+from tests.gateway.conformance.reference_server import CONTROL_KEY, Flaw, ReferenceServer
 from tests.gateway.conformance.serving import serving
 from tests.running import PROGRAMS
 
@@ -38,6 +38,18 @@ def test_strings_that_have_no_form_are_told_as_escapes(crashing: str) -> None:
     assert r"\ud800" in ended.stdout
     faults = json.loads(CliRunner().invoke(verify, [*options, "--json"]).stdout)["requirements"][0]["faults"]
     assert all(fault["curl"][0].startswith("curl -sS -i http://127.0.0.1") for fault in faults)
+
+
+@pytest.mark.parametrize("flaw", [Flaw.LATIN_1, Flaw.KEY_AS_TEXT])
+def test_no_other_control_key_is_suspected_where_signatures_tell_what_is_wrong(flaw: Flaw) -> None:
+    with serving(ReferenceServer(flaw).app()) as url:
+        ended = CliRunner().invoke(
+            verify, [f"--target={url}", "--only=initiate.signature*"], env={"SALE_CONTROL_KEY": CONTROL_KEY}
+        )
+
+    assert ended.exit_code == 1
+    assert "✗ initiate.signature-utf-8" in ended.stdout
+    assert "All signatures fail alike" not in ended.stdout
 
 
 def test_a_terminal_that_knows_ascii_only_is_enough(crashing: str) -> None:
