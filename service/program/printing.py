@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC
 from typing import Any
 
@@ -10,15 +10,12 @@ import click
 import orjson
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from gateway.json_codec import JsonCodec
+from service.program.terminal_tables import terminal_table
 
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\U0010ffff]")
-_COLOURS = {"APPROVED": "green", "OK": "green", "WARN": "yellow", "FAIL": "red", "DECLINED": "red", "FAILED": "red"}
 _CENTIS = 100
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with the proto's names.")
@@ -29,18 +26,24 @@ def print_json(message: Message, **more: Any) -> None:
     click.echo(orjson.dumps({**more, **JsonCodec(type(message)).to_object(message)}).decode())
 
 
-def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows: with lines and colours on a terminal, otherwise as plain text whose columns are aligned."""
+def print_table(head: Sequence[str], rows: Iterable[Sequence[str]], goes_first: Collection[str] = ()) -> None:
+    """Print rows: with lines and colours on a terminal, otherwise as plain text whose columns are aligned.
+
+    Args:
+        head: of the columns.
+        rows: their texts.
+        goes_first: heads of the columns that a terminal without room for them may leave out, the least one first.
+    """
     cells = [[_printable(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
         for row in [head, *cells]:
             click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         return
-    table = Table(*head, box=box.SIMPLE_HEAD)
-    for row in cells:
-        table.add_row(*(Text(cell, style=_COLOURS.get(cell.partition(" ")[0], "")) for cell in row))
-    Console().print(table)
+    fitting = terminal_table(head, cells, goes_first, Console().width)
+    Console(width=fitting.width).print(fitting.table)
+    if fitting.left_out:
+        click.echo(f"\nNo room for: {', '.join(fitting.left_out)}. A wider terminal has it, and so has --json.")
 
 
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:

@@ -32,7 +32,9 @@ from service.program.request_options import field_options, request_of
 _PAGE = 500
 _RECONNECT_SECONDS = 1.0
 _LIST_HEAD = ("initiated", "invoice id", "state", "amount", "endpoint", "consumer")
+_LIST_GOES_FIRST = ("consumer", "endpoint")
 _EVENT_HEAD = ("time", "what", "state", "by", "from", "ms", "answer")
+_EVENT_GOES_FIRST = ("from", "ms", "by")
 
 
 @click.group()
@@ -52,7 +54,7 @@ def show(remote: Remote, invoice: str, as_json: bool) -> None:
         return
     print_fields(_fields(told.sale))
     click.echo()
-    print_table(_EVENT_HEAD, map(_event_row, told.events))
+    print_table(_EVENT_HEAD, map(_event_row, told.events), _EVENT_GOES_FIRST)
 
 
 @sales.command("list")
@@ -67,7 +69,7 @@ def list_sales(remote: Remote, limit: int, as_json: bool, **filters: Any) -> Non
         for sale in found:
             print_json(sale)
     else:
-        print_table(_LIST_HEAD, [_list_row(sale) for sale in found])
+        print_table(_LIST_HEAD, [_list_row(sale) for sale in found], _LIST_GOES_FIRST)
 
 
 @sales.command()
