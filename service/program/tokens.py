@@ -47,6 +47,8 @@ def revoke(remote: Remote, consumer_id: str | None) -> None:
         click.echo(f"revoked_count {answer.revoked_count}")
         return
     token = click.prompt("Access token", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()
+    if not token.strip():
+        raise click.UsageError("the access token: none came in; it is read from standard input, its first line.")
     request_of_one = RevokeAccessTokenRequest(access_token=token.strip())
     remote.call("AccessTokenService.RevokeAccessToken", request_of_one)
     click.echo("revoked, if it was one")

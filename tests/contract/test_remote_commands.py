@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -139,16 +140,28 @@ def test_a_token_is_revoked_without_being_on_a_command_line(ask: Any, shop: Over
     assert printed(ask("tokens", "revoke", "--consumer-id=boris")) == "revoked_count 1\n"
     assert shop.initiate(initiate_document(second)).code == 1101
     assert ask("tokens", "revoke", input="short\n").exit_code == 1
+    nothing = ask("tokens", "revoke", input="")
+    assert nothing.exit_code == 2
+    assert "the access token: none came in; it is read from standard input" in nothing.stderr
 
 
 def test_cards_and_endpoints_are_listed_without_numbers_and_keys(ask: Any) -> None:
     assert printed(ask("cards", "list", "nobody")).split("\n")[1:] == [""]
     assert printed(ask("cards", "list", "nobody", "--json")) == ""
+    assert printed(ask("cards", "list", "--consumer-id=nobody", "--json")) == ""
     rows = printed(ask("endpoints", "list")).splitlines()
     assert rows[1].split() == ["11110", "SBC", "EUR", "0.01", "to", "90071992547409.93", "upper", "1"]
     told = [json.loads(line) for line in printed(ask("endpoints", "list", "--json")).splitlines()]
     assert [(each["endpointId"], each["controlKeyCount"]) for each in told][:2] == [("11110", 1), ("22220", 1)]
     assert told[4]["randomSumCentis"] == {"min": 100, "max": 999}
+
+
+@pytest.mark.parametrize("consumers", [(), ("anna", "--consumer-id=boris")])
+def test_cards_are_listed_of_one_consumer(ask: Any, consumers: tuple[str, ...]) -> None:
+    done = ask("cards", "list", *consumers)
+
+    assert done.exit_code == 2
+    assert "name one, as CONSUMER or by --consumer-id" in done.stderr
 
 
 def test_whoever_may_not_is_told_which_role_is_needed(ask: Any) -> None:
@@ -224,17 +237,38 @@ def new_sale(shop: OverHttp) -> str:
     return str(shop.initiate(initiate_document(shop.request_access_token())).body["invoiceId"])
 
 
-def test_a_terminal_gets_a_table_that_nobodys_words_can_steer() -> None:
-    script = (
-        "from service.program.printing import print_table\n"
-        "print_table(('state', 'by'), [('APPROVED', 'a\\x1b[2Jb\\n'), ('[red]x', '')])"
-    )
+def on_a_terminal(*command: str, columns: int = 80) -> str:
+    """Return what a command prints on a terminal of so many columns."""
     parent, child = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run([sys.executable, "-c", script], stdout=child, check=True, env=environment, timeout=60)
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns), "SALE_SERVICE__KEY": CALLER_KEY}
+    subprocess.run(command, stdout=child, check=True, env=environment, timeout=60)
     os.close(child)
     told = os.read(parent, 65536).decode()
     os.close(parent)
+    return told
+
+
+def test_an_id_and_a_time_are_whole_however_narrow_the_terminal_is(program: Program, shop: OverHttp) -> None:
+    invoice_id = new_sale(shop)
+    command = [str(PROGRAMS / "sale-service"), "sales", "list", "--limit=1", f"--service={program.grpc}"]
+
+    usual, narrow = on_a_terminal(*command), on_a_terminal(*command, columns=30)
+
+    row = next(line for line in usual.splitlines() if invoice_id in line)
+    assert re.match(rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d  {invoice_id}  INITIATED  10\.42 EUR", row)
+    assert "No room for: consumer, endpoint. A wider terminal has it, and so has --json." in usual
+    assert re.search(rf"^\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d  {invoice_id} ", narrow, re.MULTILINE)
+    assert "…" not in usual + narrow
+
+
+def test_a_terminal_gets_a_table_that_nobodys_words_can_steer() -> None:
+    script = (
+        f"import sys; sys.path[:] = {sys.path}\n"
+        "from service.program.printing import print_table\n"
+        "print_table(('state', 'by'), [('APPROVED', 'a\\x1b[2Jb\\n'), ('[red]x', '')])"
+    )
+
+    told = on_a_terminal(sys.executable, "-c", script)
 
     assert "a?[2Jb?" in told
     assert "[red]x" in told
