@@ -32,4 +32,4 @@ KINDS: Mapping[str, SignatureKind] = {name: _kind(told) for name, told in _FILE[
 MISTAKES: Mapping[str, str] = _FILE["mistakes"]
 """By id; `{0}` stands for the first of a mistake's details."""
 VERDICTS: Mapping[str, str] = _FILE["verdicts"]
-"""`right`, `wrong`, and `unknown`: wrong for no reason that is known here."""
+"""`right`, `wrong`, `none`: no signature at all, and `unknown`: wrong for no reason that is known here."""

@@ -210,6 +210,28 @@ async def test_a_key_that_is_none_is_told_in_words(page: Page) -> None:
     await expect(key).to_have_attribute("aria-invalid", "true")
 
 
+@pytest.mark.anyio
+async def test_of_nothing_no_signature_is_made(page: Page) -> None:
+    await page.goto("/docs/signatures")
+
+    await page.get_by_label("As the provider writes it").fill(KEY)
+    await expect(page.locator("#signature")).to_have_text("Type the parts first.")
+    await expect(page.locator("#verdict")).to_have_text("Type the parts first.")
+
+    await enter(page, BY_KIND["callback"])
+    await expect(page.locator("#signature")).to_have_text(re.compile("^[0-9a-f]{40}$"))
+
+
+@pytest.mark.anyio
+async def test_what_is_no_signature_is_told_to_be_none(page: Page) -> None:
+    await page.goto("/docs/signatures")
+    await enter(page, BY_KIND["notification"])
+
+    await page.get_by_label("Paste the one that you have").fill("zz")
+
+    await expect(page.locator("#verdict")).to_have_text("This is no signature: it has to be 40 hexadecimal digits.")
+
+
 def test_no_script_stores_anything_or_reads_html() -> None:
     for script in Path("gateway/pages/assets").glob("*.js"):
         assert not re.search(r"localStorage|sessionStorage|indexedDB|cookie|innerHTML|eval\(", script.read_text()), (

@@ -11,6 +11,8 @@ const pasted = document.getElementById("pasted");
 const verdict = document.getElementById("verdict");
 const stringPlace = document.getElementById("string");
 const signaturePlace = document.getElementById("signature");
+const SIGNATURE = /^[0-9A-F]{40}$/i;
+const NO_PARTS = "Type the parts first.";
 const inputsOf = (kind) => [...form.querySelectorAll(`[data-kind="${kind}"] [data-part]`)];
 
 const { kinds, mistakes, verdicts } = await (await fetch("/docs/assets/signatures.json")).json();
@@ -76,6 +78,11 @@ async function judge() {
     say("waiting", keyInput.value === "" ? "Type your control key." : error.message);
     return;
   }
+  if (parts().every(([, value]) => value === "")) {
+    signaturePlace.textContent = NO_PARTS;
+    say("waiting", NO_PARTS);
+    return;
+  }
   const digits = hexOf(await resultOf(computed));
   if (!isWanted()) return;
   signaturePlace.textContent = kinds[chosen()].key ? digits : digits.toUpperCase();
@@ -88,6 +95,10 @@ async function judge() {
 }
 
 function tell(found) {
+  if (!found && !SIGNATURE.test(pasted.value.trim())) {
+    say("wrong", create("strong", {}, verdicts.none));
+    return;
+  }
   if (found?.length === 0) {
     say("right", create("strong", {}, verdicts.right));
     return;

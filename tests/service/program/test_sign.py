@@ -91,6 +91,21 @@ def test_a_wrong_signature_is_explained_with_exit_code_1() -> None:
     assert "No single mistake" in unknown.stdout
 
 
+@pytest.mark.parametrize("text", ["zz", "0" * 39, "0" * 41])
+def test_what_is_no_signature_is_told_to_be_none(text: str) -> None:
+    told = run("explain", "notification", text, *options("notification"))
+
+    assert (told.exit_code, told.stdout) == (2, "")
+    assert told.stderr == "Error: SIGNATURE: This is no signature: it has to be 40 hexadecimal digits.\n"
+
+
+def test_a_signature_that_is_written_wrongly_is_still_explained() -> None:
+    told = run("explain", "notification", SIGNATURES["notification"][:39], *options("notification"))
+
+    assert told.exit_code == 1
+    assert "Only the beginning of the signature was given." in told.stdout
+
+
 def test_the_key_comes_from_a_file_from_standard_input_from_the_settings_or_from_development_mode(
     tmp_path: Path,
 ) -> None:
