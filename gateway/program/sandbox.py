@@ -33,7 +33,8 @@ _duration = partial(click.option, type=seconds, metavar="DURATION", show_default
     metavar="KEY",
     envvar="SALE_CONTROL_KEY",
     default=CONTROL_KEY,
-    help="Control key of the endpoint, as the provider writes it.  [default: that of development mode]",
+    help="Control key of the endpoint, as the provider writes it. Better in SALE_CONTROL_KEY: other users see it in the"
+    " list of processes.  [default: that of development mode]",
 )
 @click.option(
     "--listen", type=address, metavar="HOST:PORT", default=SANDBOX, show_default=True, help="Where; on loopback only."

@@ -38,6 +38,12 @@ def test_a_wrong_option_is_told_with_its_rule(option: str, told: str) -> None:
     assert told in wrong.stderr
 
 
+def test_the_help_tells_who_else_sees_the_control_key() -> None:
+    told = " ".join(CliRunner().invoke(main, ["sandbox", "--help"]).stdout.split())
+
+    assert "Better in SALE_CONTROL_KEY: other users see it in the list of processes." in told
+
+
 def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
     with running(["sale-gateway", "sandbox", f"--listen={ANY_PORT}"], tmp_path / "log") as sandbox:
         answer = httpx2.get(f"http://{sandbox.http}/paynet/3ds/unknown")
