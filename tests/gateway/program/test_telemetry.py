@@ -1,21 +1,12 @@
 """Settings of metrics and traces, and what is told where they can't be."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from gateway.program.settings import ConfigurationError, GatewaySettings, load_settings
 from tests.running import PROGRAMS
-
-WITHOUT_OTEL = """
-import sys
-sys.modules["opentelemetry.exporter"] = None
-from gateway.program.settings import GatewaySettings, TracingSettings
-from gateway.program.telemetry import Telemetry
-Telemetry(GatewaySettings(tracing=TracingSettings(otlp_endpoint="http://127.0.0.1:4318")), None, "sale-gateway")
-"""
 
 
 def settings(folder: Path, text: str) -> GatewaySettings:
@@ -70,10 +61,3 @@ def test_a_port_for_metrics_is_protected_and_one_of_its_own(address: str, fault:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert fault in done.stderr
-
-
-def test_what_traces_need_and_is_not_installed_is_told_with_the_command_that_installs_it() -> None:
-    done = subprocess.run([sys.executable, "-c", WITHOUT_OTEL], capture_output=True, text=True, check=False)
-    told = done.stderr.splitlines()[-1]
-    assert "ConfigurationError: tracing.otlp_endpoint: needs packages that are not installed" in told
-    assert "pip install 'connectingparty-sale[otel]'" in told
