@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from connectingparty.sale.v1.error_reason_pb2 import ErrorReason
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError
@@ -23,6 +23,7 @@ def refusal(body: bytes) -> str:
     return str(refused.value)
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.text(), values, max_size=5))
 def test_what_another_writer_wrote_is_read_back(value: dict[str, Any]) -> None:
     assert parse_object(json.dumps(value).encode()) == value

@@ -322,7 +322,7 @@ def test_every_life_of_a_sale_is_as_the_model_says_for_longer() -> None:
 
 def test_every_life_of_a_sale_is_as_the_model_says_on_three_nodes(postgresql_url: str) -> None:
     SaleLifeOnThreeNodes.postgresql_url = postgresql_url
-    run_state_machine_as_test(SaleLifeOnThreeNodes, settings=settings(SHORT, max_examples=15))
+    run_state_machine_as_test(SaleLifeOnThreeNodes, settings=settings(SHORT, max_examples=9))
 
 
 @pytest.mark.long
