@@ -13,9 +13,9 @@ from service.errors import StoreUnavailable
 from service.origin import Origin
 from service.store import EVENTS_A_MICROSECOND, SaleEvent, Store
 
-FLUSH_SECONDS = 0.1
-"""How long an event waits for others, to be written with them."""
-_MAX_BATCH = 256
+FLUSH_SECONDS = 0.25
+"""How long an event waits for others, to be written with them: each writing keeps other workers from the database."""
+_MAX_BATCH = 1024
 _MAX_WAITING = 8192
 """How many wait at most while the store can't be written; more are lost."""
 _MAX_MESSAGE = 256

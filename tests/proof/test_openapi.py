@@ -42,7 +42,7 @@ def test_the_reference_is_valid_openapi(deployment: Deployment) -> None:
 @pytest.mark.parametrize(
     ("phases", "examples"),
     [
-        ("coverage,fuzzing", 80),
+        ("coverage,fuzzing", 50),
         ("stateful", 10),
         pytest.param("coverage,fuzzing", 100_000, marks=pytest.mark.long),
         pytest.param("stateful", 20_000, marks=pytest.mark.long),

@@ -24,7 +24,7 @@ CALLS = int(os.environ.get("SALE_TEST_CALLS", "500"))
 PATIENCE_SECONDS = 60.0
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(KILLS // 4, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [3, pytest.param(KILLS // 4, marks=pytest.mark.long)])
 @pytest.mark.parametrize("more", [(), ("--workers=2",)], ids=["one process", "two workers"])
 def test_a_killed_server_loses_nothing_that_it_acknowledged(tmp_path: Path, more: tuple[str, ...], kills: int) -> None:
     faulthandler.cancel_dump_traceback_later()  # the long form takes longer, and waits for nothing without an end
@@ -105,7 +105,7 @@ def wait_for_order(server: PostgresqlServer, name: str) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(KILLS // 2, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [3, pytest.param(KILLS // 2, marks=pytest.mark.long)])
 def test_killed_nodes_and_database_servers_lose_nothing(tmp_path: Path, kills: int) -> None:
     faulthandler.cancel_dump_traceback_later()
     with crashes_on_postgresql(tmp_path, 3) as (crashes, nodes, server):

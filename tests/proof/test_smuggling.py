@@ -144,7 +144,7 @@ def server(tmp_path: Path) -> Iterator[Program]:
 @pytest.mark.parametrize(
     ("kind", "count"),
     [
-        ("alone", 1000),
+        ("alone", 800),
         pytest.param("alone", 100_000, marks=pytest.mark.long),
         pytest.param("nginx", 100_000, marks=pytest.mark.long),
         pytest.param("haproxy", 100_000, marks=pytest.mark.long),

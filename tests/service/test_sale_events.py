@@ -81,7 +81,7 @@ async def test_what_goes_wrong_then_is_told_of_no_request(tmp_path: Path) -> Non
     store = Told(tmp_path / "told.db")
     events = SaleEvents(store)
     begin_call("request-1")
-    note(events, SALES[0], 256)
+    note(events, SALES[0], 1024)
     await events.close()
     await store.close()
 

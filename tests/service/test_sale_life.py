@@ -307,7 +307,7 @@ class SaleLifeOnThreeNodes(SaleLife):
         return open_nodes
 
 
-SHORT = settings(max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
+SHORT = settings(max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
 LONG = settings(SHORT, max_examples=800, stateful_step_count=60)
 
 
@@ -322,7 +322,7 @@ def test_every_life_of_a_sale_is_as_the_model_says_for_longer() -> None:
 
 def test_every_life_of_a_sale_is_as_the_model_says_on_three_nodes(postgresql_url: str) -> None:
     SaleLifeOnThreeNodes.postgresql_url = postgresql_url
-    run_state_machine_as_test(SaleLifeOnThreeNodes, settings=settings(SHORT, max_examples=9))
+    run_state_machine_as_test(SaleLifeOnThreeNodes, settings=settings(SHORT, max_examples=7))
 
 
 @pytest.mark.long

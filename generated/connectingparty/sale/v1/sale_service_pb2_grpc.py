@@ -182,7 +182,7 @@ class SaleServiceServicer:
         """Tells what has happened to a sale, in the order of time: which requests named it, from where, what was answered, and
         how its state moved, by a request or by itself. Requests that only read are left out.
 
-        Moves are as durable as the sale. The requests around them are written a moment later: those of the last tenth of a
+        Moves are as durable as the sale. The requests around them are written a moment later: those of the last quarter of a
         second before a server is killed can be missing, and what moved by them is told without a caller then. Of one sale
         the first 100 and the last 100 requests are kept.
         """
